@@ -1,0 +1,1 @@
+"""Observe-R1: dynamic progressive reinforcement learning for vision-language models."""
