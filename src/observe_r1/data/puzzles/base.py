@@ -16,7 +16,7 @@ import io
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -165,13 +165,17 @@ class Item:
         )
 
     def sample(self) -> Sample:
+        return replace(
+            self.sample_without_images(), images=tuple(encode_png(image) for image in self.images())
+        )
+
+    def sample_without_images(self) -> Sample:
         return Sample(
             id=f"puzzles-{self.id}",
             question=self.question,
             answer=self.ask.answer,
             kind=self.ask.kind,
             options=self.ask.options,
-            images=tuple(encode_png(image) for image in self.images()),
             source="puzzles",
             family=self.family.name,
             metadata={
