@@ -38,4 +38,29 @@ def make_sample(
     return make_item(get_family(name), seed, index, level, variation).sample()
 
 
-__all__ = ["MIX", "PUZZLES", "Family", "Item", "Variation", "get_family", "make_item", "make_sample"]
+def builtin() -> list[Sample]:
+    """The data set ``puzzles``: the mix as a ladder, probed with the built-in model."""
+    from observe_r1.data.puzzles import shipped
+
+    return shipped.builtin([PUZZLES[name] for name in MIX])
+
+
+def held_out(count: int, names: tuple[str, ...] = MIX) -> list[Sample]:
+    """Different puzzles that neither the built-in model nor any recipe is trained on."""
+    from observe_r1.data.puzzles import shipped
+
+    return shipped.held_out([get_family(name) for name in names], count)
+
+
+__all__ = [
+    "MIX",
+    "PUZZLES",
+    "Family",
+    "Item",
+    "Variation",
+    "builtin",
+    "get_family",
+    "held_out",
+    "make_item",
+    "make_sample",
+]

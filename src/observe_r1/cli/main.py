@@ -1,0 +1,159 @@
+"""``observe-r1``: the verbs, and what happens when one of them fails.
+
+A user's mistake is one message on stderr and exit status 2, never a traceback. A traceback means
+a mistake of ours.
+"""
+
+import errno
+import sys
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from observe_r1.cli.console import complain
+from observe_r1.errors import ObserveError
+
+app = typer.Typer(
+    name="observe-r1",
+    help="Train vision-language models to reason, easy to hard, with reinforcement learning on "
+    "answers that can be checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ClickException = typer.BadParameter.__mro__[2]
+"""Typer carries a click of its own in newer versions; what it raises is reached through its names."""
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "transformers": "train",
+    "trl": "train",
+    "peft": "train",
+    "accelerate": "train",
+    "datasets": "train",
+    "safetensors": "train",
+    "tokenizers": "train",
+    "vllm": "vllm",
+    "verl": "verl",
+    "ray": "verl",
+    "lmms_eval": "eval",
+}
+"""Which extra of this package brings which optional one."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"observe-r1 {version('observe-r1')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _mount() -> None:
+    """Every verb, in the order in which they are listed by ``--help``."""
+    for module, verbs in VERBS:
+        try:
+            commands = import_module(f"observe_r1.cli.{module}")
+        except ModuleNotFoundError as error:
+            if error.name != f"observe_r1.cli.{module}":
+                raise
+            continue
+        for verb in verbs:
+            if isinstance(command := getattr(commands, verb.replace("-", "_")), typer.Typer):
+                app.add_typer(command, name=module)
+            else:
+                app.command(verb)(command)
+
+
+VERBS: list[tuple[str, list[str]]] = [
+    ("demo", ["demo"]),
+    ("doctor", ["doctor"]),
+    ("recipes", ["recipes"]),
+    ("data", ["app"]),
+    ("train", ["train"]),
+    ("eval", ["eval_"]),
+    ("report", ["report", "view", "compare"]),
+    ("reproduce", ["reproduce"]),
+    ("export", ["app"]),
+    ("plan", ["plan"]),
+]
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: run a command and end the process with its status."""
+    sys.exit(call(arguments))
+
+
+def call(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    try:
+        status = app(args=arguments, standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        return _interrupted()
+    except typer.Exit as error:
+        return error.exit_code
+    except ClickException as error:
+        error.show(sys.stderr)
+        return USER_ERROR
+    except ObserveError as error:
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        return _refuse(_missing_package(error))
+    except OSError as error:
+        return _refuse(_disk_problem(error))
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(message: str) -> int:
+    complain(f"observe-r1: {message}")
+    return USER_ERROR
+
+
+def _interrupted() -> int:
+    complain("observe-r1: interrupted. What was written stays; run the same command again.")
+    return INTERRUPTED
+
+
+def _missing_package(error: ModuleNotFoundError) -> str:
+    """Re-raises when the missing module is not one of the optional ones: then the fault is ours."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        raise error
+    return (
+        f"this command needs the package '{package}', which is not installed. Install it with: "
+        f"pip install 'observe-r1[{EXTRAS[package]}]'"
+    )
+
+
+def _disk_problem(error: OSError) -> str:
+    """Re-raises what is not about a user's file, folder or disk."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full{where}. Free some space and run the same command again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write or read{where}. Choose another folder."
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG):
+        return f"{error.strerror}{where}."
+    if error.errno in (errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.EIO):
+        return f"{error.strerror}{where}."
+    raise error
+
+
+_mount()

@@ -1,0 +1,54 @@
+"""What of a model is trained, in which precision, and how much is computed at a time."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from observe_r1.config_base import Config
+
+
+class LoRA(Config):
+    """Low-rank adapters on the language model's linear layers."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of each adapter."""
+
+    alpha: float = Field(default=32.0, gt=0.0)
+    """Scale: the adapter's output is multiplied by alpha / rank."""
+
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """0 keeps sampler and trainer equal; anything else makes their log-probs differ."""
+
+    targets: tuple[str, ...] = (
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    )  # fmt: skip
+    """Last part of the names of the layers that get one."""
+
+
+class PolicyConfig(Config):
+    """The trained model."""
+
+    lora: LoRA | None = None
+    """None: full fine-tuning of what is not frozen."""
+
+    freeze_vision: bool = False
+    """Leave the vision tower as it is."""
+
+    freeze_aligner: bool = False
+    """Leave the projector between vision tower and language model as it is."""
+
+    freeze_language: bool = False
+    """Leave the language model as it is."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the weights while training."""
+
+    gradient_checkpointing: bool = False
+    """Compute activations twice, keep them once: less memory, a third more time."""
+
+    max_tokens_per_microbatch: int = Field(default=8192, ge=1)
+    """Packed tokens of one forward and backward pass; a larger group is split, which repeats
+    its prompt."""
+
+    logprob_chunk_tokens: int = Field(default=1024, ge=1)
+    """Positions whose logits exist at the same time."""

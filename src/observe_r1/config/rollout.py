@@ -1,0 +1,120 @@
+"""How completions are drawn (``Sampling``) and what draws them (the ``Engine`` union)."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from observe_r1.config_base import Config
+
+
+class Sampling(Config):
+    """The distribution completions are drawn from, and where they end."""
+
+    temperature: float = Field(default=1.0, ge=0.0)
+    """Divides the logits, in the sampler and in the trainer; 0 takes the likeliest token."""
+
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Smallest set of tokens whose probabilities reach this much; 1 keeps all."""
+
+    top_k: int = Field(default=0, ge=0)
+    """So many likeliest tokens; 0 keeps all."""
+
+    min_p: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Tokens at least this share as likely as the likeliest; 0 keeps all."""
+
+    max_new_tokens: int = Field(default=1024, ge=1)
+    """Completions that reach it end there and count as truncated."""
+
+    stop: tuple[str, ...] = ()
+    """A completion also ends when its text holds one of these; the stop string stays in it."""
+
+    stop_token_ids: tuple[int, ...] = ()
+    """Token ids that end a completion besides the model's own end tokens."""
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0.0
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether top-p, top-k or min-p take tokens away: the sampler is then off the policy."""
+        return self.top_p < 1.0 or self.top_k > 0 or self.min_p > 0.0
+
+    def greedy(self) -> Self:
+        """The same limits, always the likeliest token: what evaluation uses."""
+        return self.model_copy(update={"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0})
+
+
+class SharedPrefill(Config):
+    """The built-in engine: prompt and images computed once a group, the cache branched G ways."""
+
+    type: Literal["shared_prefill"] = "shared_prefill"
+
+    max_sequences: int = Field(default=512, ge=1)
+    """Completions decoded at the same time; more are done in turns."""
+
+    prefill_tokens: int = Field(default=16384, ge=1)
+    """Prompt tokens computed in one forward pass."""
+
+    compile: bool = False
+    """On an accelerator: fixed shapes and CUDA graphs for the decoding step."""
+
+
+class VLLM(Config):
+    """vLLM, in this process or behind a server; it has an environment of its own."""
+
+    type: Literal["vllm"] = "vllm"
+
+    mode: Literal["in_process", "server"] = "in_process"
+    """Where vLLM lives: sharing the device, or answering at ``base_url``."""
+
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Where the server answers (``mode = "server"``)."""
+
+    memory_share: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """Share of the device's memory that vLLM takes while it generates."""
+
+    max_model_length: int | None = Field(default=None, ge=1)
+    """Prompt and completion together; None: what the model was made for."""
+
+    sleep: bool = True
+    """Give the memory back between rollouts (accelerators only)."""
+
+    enforce_eager: bool = False
+    """No CUDA graphs: slower, starts sooner."""
+
+
+class Endpoint(Config):
+    """Any OpenAI-compatible server: for probing and evaluation, never for training."""
+
+    type: Literal["endpoint"] = "endpoint"
+
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Where the server answers."""
+
+    model: str = ""
+    """The name the server knows the model by; empty: the first one it lists."""
+
+    api_key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; its value is never written to a run folder."""
+
+    max_concurrency: int = Field(default=16, ge=1)
+    """Requests on their way at the same time."""
+
+    timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long one request may take."""
+
+    max_retries: int = Field(default=5, ge=0)
+    """How often a request that failed for the server's reasons is sent again."""
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ValueError(
+                f"base_url is '{self.base_url}', which is no address. "
+                "Write it as http://host:port/v1."
+            )
+        return self
+
+
+Engine = Annotated[SharedPrefill | VLLM | Endpoint, Field(discriminator="type")]

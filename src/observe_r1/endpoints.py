@@ -1,0 +1,245 @@
+"""A client of OpenAI-compatible servers: several share the work, none is trusted to stay up.
+
+    requests ──▶ at most ``max_concurrency`` on their way
+                  │ each goes to the address with the fewest on their way there
+                  ▼
+        server A   server B   …      error or timeout: wait, then try again, elsewhere if possible
+
+A refusal that would only repeat itself (bad request, wrong key, unknown model) is raised at once.
+"""
+
+import base64
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from observe_r1.errors import EngineError
+
+IMAGE_MARKER = "<image>"
+_WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
+_LONGEST_WAIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One question to the server.
+
+    Example:
+        ChatRequest(messages=(user_message("How many red squares?", [png]),), max_tokens=256,
+                    temperature=1.0, seed=7)
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    max_tokens: int = 1024
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that only some servers know, sent as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatReply:
+    """What came back: the text, its length as the server counted it, and why it ended."""
+
+    text: str
+    num_tokens: int
+    truncated: bool
+
+
+def user_message(text: str, images: Iterable[bytes] = ()) -> dict[str, Any]:
+    """A user turn with its images: at their ``<image>`` markers, in front where there are none."""
+    encoded = [image_part(image) for image in images]
+    if IMAGE_MARKER not in text:
+        text = IMAGE_MARKER * len(encoded) + text
+    pieces = text.split(IMAGE_MARKER)
+    if len(pieces) - 1 != len(encoded):
+        raise EngineError(
+            f"The question has {len(pieces) - 1} image markers and {len(encoded)} images. "
+            "Give one marker an image, or none at all."
+        )
+    content: list[dict[str, Any]] = []
+    for number, piece in enumerate(pieces):
+        if number:
+            content.append(encoded[number - 1])
+        if piece.strip():
+            content.append({"type": "text", "text": piece})
+    return {"role": "user", "content": content}
+
+
+def image_part(image: bytes) -> dict[str, Any]:
+    """An encoded picture as a data URL."""
+    kinds = {b"\x89PN": "png", b"\xff\xd8\xff": "jpeg", b"RIF": "webp"}
+    data = base64.b64encode(image).decode("ascii")
+    url = f"data:image/{kinds.get(image[:3], 'png')};base64,{data}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+class _Address:
+    """One server and how it is doing."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.in_flight = 0
+        self.failures_in_row = 0
+
+
+class EndpointClient:
+    """Asks one or several servers that hold the same model. Safe to share between threads.
+
+    Example:
+        with EndpointClient(["http://127.0.0.1:8000/v1"]) as client:
+            replies = client.chat_many([ChatRequest(messages=[user_message("2 + 2?")])])
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        model: str = "",
+        api_key: str | None = None,
+        max_concurrency: int = 16,
+        timeout_seconds: float = 600.0,
+        max_retries: int = 5,
+        first_wait_seconds: float = 0.5,
+    ) -> None:
+        if not urls:
+            raise EngineError("No endpoint was given. Name at least one, http://host:port/v1.")
+        self._addresses = [_Address(url) for url in urls]
+        self._model = model
+        self._max_concurrency = max_concurrency
+        self._slots = threading.BoundedSemaphore(max_concurrency)
+        self._lock = threading.Lock()
+        self._max_retries = max_retries
+        self._first_wait = first_wait_seconds
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        limits = httpx.Limits(max_connections=max_concurrency + 1)
+        self._http = httpx.Client(timeout=timeout_seconds, headers=headers, limits=limits)
+
+    @property
+    def model(self) -> str:
+        """The model that is asked: the one named, else the first that the server lists."""
+        if not self._model:
+            listed = self._send("GET", "/models", None).get("data") or []
+            if not listed:
+                raise EngineError(f"{self._addresses[0].url} lists no model. Name one.")
+            self._model = str(listed[0]["id"])
+        return self._model
+
+    def chat(self, request: ChatRequest) -> ChatReply:
+        """The reply to one request, after as many tries as it takes or is allowed."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": list(request.messages),
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            **request.extra,
+        }
+        if request.seed is not None:
+            body["seed"] = request.seed
+        if request.stop:
+            body["stop"] = list(request.stop)
+        return _read_reply(self._send("POST", "/chat/completions", body))
+
+    def chat_many(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
+        """Replies in the order of the requests; the first request that fails for good raises."""
+        if not requests:
+            return []
+        _ = self.model  # asked once, not by every thread
+        with ThreadPoolExecutor(min(self._max_concurrency, len(requests))) as pool:
+            return list(pool.map(self.chat, requests))
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        reason = ""
+        for attempt in range(self._max_retries + 1):
+            if attempt:
+                time.sleep(self._wait_seconds(attempt))
+            with self._slots, self._least_busy() as address:
+                reason = self._try(address, method, path, body)
+                if isinstance(reason, dict):
+                    address.failures_in_row = 0
+                    return reason
+                address.failures_in_row += 1
+        raise EngineError(
+            f"The endpoint did not answer after {self._max_retries + 1} tries: {reason}. "
+            "Check that the server runs and is not overloaded; lower the concurrency or raise the "
+            "timeout if it is."
+        )
+
+    def _try(
+        self, address: _Address, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> dict[str, Any] | str:
+        """The answer, or the reason why it is worth another try."""
+        url = address.url + path
+        try:
+            response = self._http.request(method, url, json=body)
+        except httpx.TransportError as error:  # refused, reset, timed out, cut off
+            return f"{url}: {type(error).__name__} {error}".rstrip()
+        if response.status_code in _WORTH_RETRYING:
+            return f"{url}: status {response.status_code}"
+        if response.status_code != 200:
+            raise EngineError(
+                f"{url} refused the request with status {response.status_code}: "
+                f"{response.text[:400]}"
+            )
+        try:
+            answer = response.json()
+        except ValueError:
+            return f"{url}: the answer is not JSON"
+        return answer if isinstance(answer, dict) else f"{url}: the answer is not a JSON object"
+
+    def _wait_seconds(self, attempt: int) -> float:
+        """Doubles from try to try; a random half of it keeps many clients from marching in step."""
+        longest = min(_LONGEST_WAIT_SECONDS, self._first_wait * 2 ** (attempt - 1))
+        return longest * random.uniform(0.5, 1.0)
+
+    @contextmanager
+    def _least_busy(self) -> Iterator[_Address]:
+        with self._lock:
+            address = min(self._addresses, key=lambda a: (a.failures_in_row > 0, a.in_flight))
+            address.in_flight += 1
+        try:
+            yield address
+        finally:
+            with self._lock:
+                address.in_flight -= 1
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _read_reply(answer: Mapping[str, Any]) -> ChatReply:
+    try:
+        choice = answer["choices"][0]
+        text = choice["message"]["content"] or ""
+    except (KeyError, IndexError, TypeError):
+        raise EngineError(
+            f"The endpoint's answer has no choices[0].message.content: {str(answer)[:400]}"
+        ) from None
+    num_tokens = (answer.get("usage") or {}).get("completion_tokens")
+    return ChatReply(
+        text=str(text),
+        num_tokens=int(num_tokens) if num_tokens is not None else len(str(text).split()),
+        truncated=choice.get("finish_reason") == "length",
+    )

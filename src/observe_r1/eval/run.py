@@ -1,0 +1,176 @@
+"""Ask, mark, save, count: one evaluation, resumable.
+
+    samples ──batch of 16──▶ engine ──▶ mark (strict, lenient, format) ──▶ predictions.jsonl
+                                                                          scores.json at the end
+
+A batch is answered from (seed, its number) and appended as a whole, so an evaluation that was
+stopped and continued gives the same answers as one that was not.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from observe_r1.config.evaluation import Evaluation
+from observe_r1.errors import DataError, RunError
+from observe_r1.eval.scores import Scores, compute_scores
+from observe_r1.grading import grade
+from observe_r1.records import append_rows, read_json, read_rows, to_line, write_atomic, write_json
+from observe_r1.rollout.base import RolloutEngine
+from observe_r1.text import parse_response, system_prompt
+from observe_r1.types import Completion, RolloutGroup, Sample
+
+PREDICTIONS = "predictions.jsonl"
+SCORES = "scores.json"
+SETTINGS = "config.json"
+
+
+def evaluate(
+    engine: RolloutEngine,
+    samples: Sequence[Sample],
+    config: Evaluation,
+    out: str | Path,
+    *,
+    model: str = "",
+    tick: Callable[[int], None] = lambda done: None,
+) -> Scores:
+    """Answer ``samples`` and write ``predictions.jsonl`` and ``scores.json`` into ``out``.
+
+    ``model`` is recorded with the settings; answers of another model, of other questions or with
+    other settings in ``out`` are refused. ``tick`` is told how many questions are done.
+    """
+    out = Path(out)
+    _refuse_twins(samples)
+    out.mkdir(parents=True, exist_ok=True)
+    _claim_folder(out, config, samples, model)
+    batches = list(_batches(samples, config.batch_size))
+    done = _keep_whole_batches(out / PREDICTIONS, batches, config.answers_per_question)
+    for number, batch in enumerate(batches):
+        if number not in done:
+            groups = _ask(engine, batch, config, number)
+            append_rows(out / PREDICTIONS, _mark_groups(groups, config))
+        tick(len(batch))
+    return score_folder(out, samples, config, model)
+
+
+def score_folder(out: Path, samples: Sequence[Sample], config: Evaluation, model: str) -> Scores:
+    """The numbers of the saved answers, written to ``scores.json``."""
+    predictions = out / PREDICTIONS
+    scores = compute_scores(
+        samples,
+        read_rows(predictions) if predictions.exists() else (),
+        name=config.name,
+        model=model,
+        greedy=config.greedy,
+        samples_per_question=config.answers_per_question,
+    )
+    write_json(out / SCORES, scores.to_dict())
+    return scores
+
+
+def _ask(
+    engine: RolloutEngine, batch: Sequence[Sample], config: Evaluation, number: int
+) -> list[RolloutGroup]:
+    prompt = config.system_prompt
+    return engine.generate(
+        batch,
+        group_size=config.answers_per_question,
+        sampling=config.sampling.greedy() if config.greedy else config.sampling,
+        system_prompt=system_prompt(config.grammar) if prompt is None else prompt,
+        seed=config.seed,
+        step=number,
+    )
+
+
+def _mark_groups(groups: Iterable[RolloutGroup], config: Evaluation) -> Iterator[dict[str, Any]]:
+    for group in groups:
+        for index, completion in enumerate(group.completions_G):
+            yield mark(group.sample, index, completion, config)
+
+
+def mark(
+    sample: Sample, index: int, completion: Completion, config: Evaluation
+) -> dict[str, Any]:
+    """One row of ``predictions.jsonl``: an answer and whether it is right, strictly and leniently."""
+    text, gold = completion.text, sample.answer
+    strict = grade(text, gold, kind=sample.kind, options=sample.options, extract=config.extract)
+    lenient = strict
+    if not strict.correct and config.extract != "plain":
+        lenient = grade(text, gold, kind=sample.kind, options=sample.options, extract="plain")
+    return {
+        "sample_id": sample.id,
+        "index": index,
+        "text": text,
+        "answer": strict.answer,
+        "correct": strict.correct,
+        "correct_lenient": lenient.correct,
+        "num_tokens": completion.num_tokens,
+        "truncated": completion.truncated,
+        "well_formed": parse_response(text, config.grammar).well_formed,
+    }
+
+
+def _batches(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
+    for start in range(0, len(samples), size):
+        yield list(samples[start : start + size])
+
+
+def _refuse_twins(samples: Sequence[Sample]) -> None:
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.id in seen:
+            raise DataError(
+                f"two questions have the id '{sample.id}', so their answers could not be told "
+                "apart. Give every question its own id."
+            )
+        seen.add(sample.id)
+
+
+def _claim_folder(out: Path, config: Evaluation, samples: Sequence[Sample], model: str) -> None:
+    """Write the settings of a new evaluation; refuse to continue another one."""
+    settings = {
+        **config.model_dump(mode="json"),
+        "model": model,
+        "questions": _fingerprint(samples),
+    }
+    path = out / SETTINGS
+    if not path.exists():
+        write_json(path, settings)
+        return
+    there = read_json(path)
+    changed = [key for key in settings if there.get(key) != settings[key]]
+    if changed:
+        raise RunError(
+            f"{out} holds an evaluation with another {', '.join(changed)}. "
+            "Choose another --out, or delete that folder."
+        )
+
+
+def _fingerprint(samples: Sequence[Sample]) -> str:
+    """Ids, questions and golds: equal for the same questions, whatever file they came from."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(to_line({"id": sample.id, "q": sample.question, "a": sample.answer}).encode())
+    return digest.hexdigest()[:16]
+
+
+def _keep_whole_batches(
+    predictions: Path, batches: Sequence[Sequence[Sample]], answers: int
+) -> set[int]:
+    """The batches whose answers are all there; rows of a batch cut short are taken out."""
+    if not predictions.exists():
+        return set()
+    rows = list(read_rows(predictions))
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["sample_id"]] = counts.get(row["sample_id"], 0) + 1
+    done = {
+        number
+        for number, batch in enumerate(batches)
+        if all(counts.get(sample.id) == answers for sample in batch)
+    }
+    whole = {sample.id for number in done for sample in batches[number]}
+    write_atomic(predictions, "".join(to_line(row) for row in rows if row["sample_id"] in whole))
+    return done

@@ -1,0 +1,194 @@
+"""math-verify behind a time limit that holds in any thread.
+
+    any thread ──request──▶ worker process (alarm inside) ──verdict──▶ any thread
+                            └─ no verdict in time: killed, a new one starts in the background
+
+Two workers start when they are first needed and stay. Verdicts are cached.
+"""
+
+import atexit
+import json
+import os
+import queue
+import select
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+from observe_r1.errors import EngineError
+
+SOFT_SECONDS = 0.9
+"""The alarm inside the worker."""
+HARD_SECONDS = 1.3
+"""Without a verdict by then the worker is killed."""
+START_SECONDS = 120.0
+NUM_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Example: Verdict(equal=False, problem="time")"""
+
+    equal: bool
+    problem: str = ""
+    """"gold" or "answer" that cannot be read, "time", "crash", or the name of an error."""
+
+
+class Worker:
+    """One worker process; started by ``start``, replaced by its owner after a kill."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
+        self._pending = b""
+
+    def start(self) -> None:
+        """Start the process and return at once; ``ask`` waits until it is ready."""
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "observe_r1.grading.math_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        self._is_ready, self._pending = False, b""
+
+    def wait_until_ready(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self.stop()
+            self.start()
+        if not self._is_ready:
+            if self._read_line(START_SECONDS) is None:
+                self.stop()
+                raise EngineError(
+                    "the math checker did not start. Is math-verify installed? "
+                    "Try: python -m observe_r1.grading.math_worker < /dev/null"
+                )
+            self._is_ready = True
+
+    def ask(self, gold: str, answer: str | None) -> Verdict:
+        self.wait_until_ready()
+        request = {"gold": gold, "answer": answer, "seconds": SOFT_SECONDS}
+        line = self._exchange((json.dumps(request) + "\n").encode())
+        if line is None:
+            problem = "time" if self._process and self._process.poll() is None else "crash"
+            self.stop()
+            self.start()
+            return Verdict(False, problem)
+        reply = json.loads(line)
+        return Verdict(reply["equal"], reply.get("problem", ""))
+
+    def _exchange(self, request: bytes) -> bytes | None:
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(request)
+            self._process.stdin.flush()
+        except OSError:
+            return None
+        return self._read_line(HARD_SECONDS)
+
+    def _read_line(self, seconds: float) -> bytes | None:
+        """One line of the worker's output; None when time runs out or the pipe ends."""
+        assert self._process is not None and self._process.stdout is not None
+        descriptor, deadline = self._process.stdout.fileno(), time.monotonic() + seconds
+        while b"\n" not in self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                return None
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                return None
+            self._pending += chunk
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:  # bytes still buffered for a process that is gone
+                    pass
+
+    def forget(self) -> None:
+        """Let go of a worker that belongs to the process we were forked from."""
+        self._process = None
+
+
+class _Pool:
+    """Idle workers; a caller takes one, asks, and puts it back."""
+
+    def __init__(self) -> None:
+        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
+        self._all = [Worker() for _ in range(NUM_WORKERS)]
+        for worker in self._all:
+            self._idle.put(worker)
+        self._lock = threading.Lock()
+
+    def ask(self, gold: str, answer: str | None) -> Verdict:
+        worker = self._idle.get()
+        try:
+            return worker.ask(gold, answer)
+        finally:
+            self._idle.put(worker)
+
+    def start(self) -> None:
+        """Start every idle worker without waiting for it."""
+        taken = []
+        while True:
+            try:
+                taken.append(self._idle.get_nowait())
+            except queue.Empty:
+                break
+        for worker in taken:
+            if worker._process is None:
+                worker.start()
+            self._idle.put(worker)
+
+    def stop(self) -> None:
+        for worker in self._all:
+            worker.stop()
+
+    def forget(self) -> None:
+        for worker in self._all:
+            worker.forget()
+
+
+_pool = _Pool()
+
+
+def _after_fork() -> None:
+    """A forked child must not talk over its parent's pipes: it gets workers of its own."""
+    global _pool
+    _pool.forget()
+    _pool = _Pool()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(lambda: _pool.stop())
+
+
+@lru_cache(maxsize=16384)
+def same_expression(gold: str, answer: str) -> Verdict:
+    """Whether two LaTeX expressions are equal; the gold comes first, the order matters."""
+    return _pool.ask(gold, answer)
+
+
+def can_read(gold: str) -> bool:
+    """Whether the checker can read a gold at all."""
+    return _pool.ask(gold, None).problem != "gold"
+
+
+def start_checker() -> None:
+    """Start the workers in the background, so that the first comparison does not wait for them."""
+    _pool.start()

@@ -1,0 +1,104 @@
+"""The process in which math-verify runs: one JSON request a line in, one verdict a line out.
+
+Only its LaTeX grammar is used. Its plain-expression reader hands text to Python's ``eval`` and is
+never called: model output is data. An alarm ends a slow comparison from within; the parent kills
+the process when even that fails.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+from typing import Any
+
+IDLE_SECONDS = 20.0
+MAX_MEMORY_BYTES = 3 << 30
+
+
+class OutOfTime(BaseException):
+    """Raised by the alarm; no handler of a library may take it for an error of its own."""
+
+
+def main() -> None:
+    """Serve until the parent closes the pipe or is gone."""
+    _limit_memory()
+    parent = os.getppid()
+    compare = _load()
+    signal.signal(signal.SIGALRM, _on_alarm)
+    _reply({"ready": True})
+    while os.getppid() == parent:
+        if not select.select([sys.stdin], [], [], IDLE_SECONDS)[0]:
+            continue
+        line = sys.stdin.readline()
+        if not line:
+            return
+        _reply(_answer(compare, json.loads(line)))
+
+
+def _reply(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _on_alarm(*_: Any) -> None:
+    raise OutOfTime
+
+
+def _limit_memory() -> None:
+    import resource
+
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    except (ValueError, OSError):  # some systems refuse; the time limit still holds
+        return
+
+
+def _load() -> Any:
+    """Import the library once and run one comparison, so that the first request is quick."""
+    import logging
+
+    logging.disable(logging.CRITICAL)
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    config = [LatexExtractionConfig(boxed_match_priority=0)]
+    cache: dict[str, Any] = {}
+
+    def read(text: str) -> Any:
+        if len(cache) > 4096:
+            cache.clear()
+        if text not in cache:
+            cache[text] = parse(
+                f"\\boxed{{{text}}}", config, fallback_mode="no_fallback", parsing_timeout=None  # type: ignore[arg-type]
+            )
+        return cache[text]
+
+    def compare(gold: str, answer: str | None) -> dict[str, Any]:
+        wanted = read(gold)
+        if not wanted:
+            return {"equal": False, "problem": "gold"}
+        if answer is None:
+            return {"equal": False}
+        said = read(answer)
+        if not said:
+            return {"equal": False, "problem": "answer"}
+        return {"equal": bool(verify(wanted, said, timeout_seconds=None))}
+
+    compare("x^{2}-1", "(x-1)(x+1)")
+    return compare
+
+
+def _answer(compare: Any, request: dict[str, Any]) -> dict[str, Any]:
+    signal.setitimer(signal.ITIMER_REAL, request["seconds"])
+    try:
+        return compare(request["gold"], request["answer"])
+    except OutOfTime:
+        return {"equal": False, "problem": "time"}
+    except (Exception, RecursionError) as error:  # whatever a hostile formula does, it is no match
+        return {"equal": False, "problem": type(error).__name__}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""A name or folder → model and processor, ready to train."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from observe_r1.config.policy import LoRA, PolicyConfig
+from observe_r1.errors import ModelError
+from observe_r1.policy.family import Family, base_model, describe, end_token_ids, freeze_parts
+from observe_r1.policy.forward import PackedPolicy
+from observe_r1.policy.prompts import PromptEncoder
+
+TINY = "tiny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Policy:
+    """A loaded model with everything that reads it."""
+
+    packed: PackedPolicy
+    """The module that is trained and wrapped."""
+    processor: Any
+    encode: PromptEncoder
+    family: Family
+    end_ids: tuple[int, ...]
+    config: PolicyConfig
+    source: str
+    """Where the weights came from."""
+
+    @property
+    def model(self) -> Any:
+        """The Transformers model, LoRA's wrapper around it if there is one."""
+        return self.packed.model
+
+    @property
+    def device(self) -> torch.device:
+        return self.packed.suppressed.device
+
+
+def resolve_model(name: str) -> str:
+    """``tiny`` → the folder shipped with the package; anything else is left as it is."""
+    if name != TINY:
+        return name
+    folder = Path(__file__).parents[1] / "assets" / "tiny"
+    if not (folder / "config.json").exists():
+        raise ModelError("The built-in model 'tiny' is not part of this installation.")
+    return str(folder)
+
+
+def load_policy(
+    name: str, config: PolicyConfig | None = None, *, device: str | torch.device | None = None
+) -> Policy:
+    """Load weights and processor, freeze what is not trained, add LoRA if asked."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    config = config or PolicyConfig()
+    source = resolve_model(name)
+    dtype = getattr(torch, config.dtype)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            source, dtype=dtype, attn_implementation="sdpa"
+        )
+        processor = AutoProcessor.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"'{name}' cannot be loaded as a vision-language model: {error}\nGive a folder written "
+            "by save_pretrained, a name on the hub, or 'tiny'."
+        ) from None
+    return make_policy(model.to(device), processor, config, source=str(name))
+
+
+def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str) -> Policy:
+    """From a model and processor that are already in memory."""
+    family = describe(model)
+    freeze_parts(
+        model,
+        vision=config.freeze_vision,
+        aligner=config.freeze_aligner,
+        language=config.freeze_language,
+    )
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if config.lora is not None:
+        model = add_lora(model, config.lora)
+    packed = PackedPolicy(model, family, chunk=config.logprob_chunk_tokens)
+    packed.to(next(model.parameters()).device)
+    packed.eval()  # dropout stays off: sampler and trainer must agree
+    return Policy(
+        packed=packed,
+        processor=processor,
+        encode=PromptEncoder(model, processor, family),
+        family=family,
+        end_ids=end_token_ids(model, processor),
+        config=config,
+        source=source,
+    )
+
+
+def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
+    """Adapters on the language model; everything else is frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    names = "|".join(lora.targets)
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=rf".*(language_model|text_model).*\.({names})",
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def save_model(policy: Policy, folder: Path) -> None:
+    """Weights and processor as ``from_pretrained`` reads them; adapters alone with LoRA."""
+    policy.model.save_pretrained(folder)
+    policy.processor.save_pretrained(folder)
+
+
+def trained_model(policy: Policy) -> Any:
+    return base_model(policy.model)

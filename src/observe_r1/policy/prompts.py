@@ -1,0 +1,176 @@
+"""A sample → what the model reads: token ids, positions, pixels. Done once a prompt, then kept.
+
+The same prompt is seen by the rollout, by old and reference log-probs and by the update; processing
+its pictures costs more than a tiny model's forward pass, so the last ones stay in a cache.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from observe_r1.errors import DataError, ModelError
+from observe_r1.policy.family import Family, inner_model
+from observe_r1.text import format_question
+from observe_r1.types import Sample
+
+IMAGE_MARKER = "<image>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedPrompt:
+    """One prompt as the model reads it.
+
+    Example (two words, an image of four tokens, one word; M-RoPE):
+        ids_L        [12, 40,  5,  5,  5,  5, 77]
+        positions    [[0, 1, 2, 2, 2, 2, 4], [0, 1, 2, 2, 3, 3, 4], [0, 1, 2, 3, 2, 3, 4]]
+        blocks_L     [-1, -1, 0, 0, 0, 0, -1]
+    """
+
+    ids_L: Tensor
+    """[L] with image pads expanded."""
+    positions: Tensor
+    """[3, L] with M-RoPE, else [1, L]."""
+    blocks_L: Tensor
+    """[L] which image a token belongs to, -1 for text."""
+    vision: Mapping[str, Tensor]
+    """What the model's forward takes for the images; empty without images."""
+
+    @property
+    def length(self) -> int:
+        return len(self.ids_L)
+
+    @property
+    def next_position(self) -> int:
+        """Where every completion begins: one past the largest position of the prompt."""
+        return int(self.positions.max()) + 1
+
+    @property
+    def num_bytes(self) -> int:
+        tensors = [self.ids_L, self.positions, self.blocks_L, *self.vision.values()]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def chat_messages(sample: Sample, system_prompt: str) -> list[dict[str, Any]]:
+    """``[system][user: images and question]``; ``<image>`` markers put the images in their place."""
+    question = format_question(sample)
+    pieces = question.split(IMAGE_MARKER)
+    num_markers = len(pieces) - 1
+    if num_markers and num_markers != len(sample.images):
+        raise DataError(
+            f"Sample '{sample.id}' has {len(sample.images)} image(s) but {num_markers} {IMAGE_MARKER} "
+            "marker(s) in its question. Give one marker an image, or none to put all images first."
+        )
+    content: list[dict[str, Any]] = [] if num_markers else [{"type": "image"} for _ in sample.images]
+    for number, piece in enumerate(pieces):
+        if number:
+            content.append({"type": "image"})
+        if piece.strip():
+            content.append({"type": "text", "text": piece.strip("\n") if num_markers else piece})
+    system = [{"type": "text", "text": system_prompt}]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system_prompt else []
+    return [*messages, {"role": "user", "content": content}]
+
+
+class PromptEncoder:
+    """Encodes prompts and keeps the last ones, up to ``cache_bytes``."""
+
+    def __init__(
+        self, model: Any, processor: Any, family: Family, *, cache_bytes: int = 256 * 2**20
+    ) -> None:
+        if getattr(processor, "chat_template", None) is None:
+            raise ModelError(
+                "The model's processor has no chat template, so prompts cannot be rendered as it "
+                "was taught. Choose an instruction-tuned model, or add chat_template.jinja to it."
+            )
+        self.model = model
+        self.processor = processor
+        self.family = family
+        self.cache_bytes = cache_bytes
+        self._kept: OrderedDict[tuple[Any, ...], EncodedPrompt] = OrderedDict()
+        self._kept_bytes = 0
+
+    def __call__(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
+        key = (system_prompt, sample.question, sample.options, sample.images)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        prompt = self._encode(sample, system_prompt)
+        self._kept[key] = prompt
+        self._kept_bytes += prompt.num_bytes
+        while self._kept_bytes > self.cache_bytes and len(self._kept) > 1:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].num_bytes
+        return prompt
+
+    def _encode(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
+        messages = chat_messages(sample, system_prompt)
+        text = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        images = [open_image(data, sample.id) for data in sample.images]
+        if images and self.family.image_token_id is None:
+            raise ModelError(
+                f"Sample '{sample.id}' has images, but the model takes none. Choose a "
+                "vision-language model or data without images."
+            )
+        prepared = self.processor(text=[text], images=images or None, return_tensors="pt")
+        return self.from_inputs(dict(prepared))
+
+    def from_inputs(self, prepared: Mapping[str, Any]) -> EncodedPrompt:
+        """From what a processor returns for one prompt."""
+        ids_L = prepared["input_ids"][0]
+        vision = {k: v for k, v in prepared.items() if k in self.family.vision_inputs}
+        if "pixel_values" not in vision:
+            vision = {}
+        is_image = ids_L == self.family.image_token_id
+        return EncodedPrompt(
+            ids_L=ids_L,
+            positions=self._positions(ids_L, is_image, vision),
+            blocks_L=image_blocks(is_image),
+            vision=vision,
+        )
+
+    def _positions(self, ids_L: Tensor, is_image: Tensor, vision: Mapping[str, Tensor]) -> Tensor:
+        plain = torch.arange(len(ids_L))[None]
+        if not self.family.has_mrope:
+            return plain
+        if not vision:
+            return plain.expand(3, -1)
+        positions, _ = inner_model(self.model).get_rope_index(
+            ids_L[None], mm_token_type_ids=is_image.int()[None],
+            image_grid_thw=vision["image_grid_thw"],
+        )  # fmt: skip
+        return positions[:, 0]
+
+
+def image_blocks(is_image: Tensor) -> Tensor:
+    """Number the runs of image tokens: [F F T T F T] → [-1 -1 0 0 -1 1]."""
+    starts = is_image & ~torch.cat([is_image.new_zeros(1), is_image[:-1]])
+    return torch.where(is_image, starts.cumsum(0) - 1, -1)
+
+
+def open_image(data: bytes, sample_id: str) -> Any:
+    """Decode one picture; PIL is imported late because only images need it."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(BytesIO(data)).convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"An image of sample '{sample_id}' cannot be opened: {error}.") from None
+
+
+def merge_vision(prompts: list[EncodedPrompt]) -> dict[str, Tensor]:
+    """The images of several prompts as one input, in the prompts' order.
+
+    Flat layouts (patches, or one row an image) are joined on the first axis; Idefics-like ones
+    (``[1, images, …]``) on the second.
+    """
+    with_images = [p.vision for p in prompts if p.vision]
+    if not with_images:
+        return {}
+    nested = with_images[0]["pixel_values"].dim() == 5
+    return {k: torch.cat([v[k] for v in with_images], int(nested)) for k in with_images[0]}

@@ -1,0 +1,161 @@
+"""Probe results on disk: one line a group of rollouts, appended, never changed.
+
+    DIR/probe/probe.json        which model, prompt and sampling the rows come from
+    DIR/probe/rollouts.jsonl    {"stage": "reasoned", "id": "puzzles-counting-7", "round": 0,
+                                 "completions": [{"text": "…", "answer": "3", "correct": true,
+                                                  "num_tokens": 17, "truncated": false}, …]}
+    DIR/probe/lock              held by the probe that is running
+
+A row is whole or it is not there: it is written with one call, and a line that a kill cut off is
+removed when the store is opened again. A row's key (stage, id, round) counts once.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from observe_r1.data.difficulty import ProbedCompletion
+from observe_r1.errors import RunError
+from observe_r1.records import append_rows, read_json, read_rows, write_json
+
+Stage = Literal["direct", "reasoned"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRow:
+    """One group of rollouts of one sample.
+
+    Example:
+        ProbeRow(stage="reasoned", sample_id="puzzles-counting-7", round=0, completions=(…,))
+    """
+
+    stage: Stage
+    sample_id: str
+    round: int
+    """How many groups of the sample came before it in its stage."""
+    completions: tuple[ProbedCompletion, ...]
+
+
+class ProbeStore:
+    """The rows of one probe, opened for appending by one process at a time.
+
+    Example:
+        with ProbeStore(Path("data/mine/probe"), identity) as store:
+            store.append([row])
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _take_lock(folder)
+        try:
+            _check_identity(folder / "probe.json", identity)
+            self._path = folder / "rollouts.jsonl"
+            _cut_torn_line(self._path)
+            self._num_rollouts: dict[tuple[Stage, str], list[int]] = {}
+            for row in read_probe(folder):
+                self._note(row)
+        except BaseException:
+            self.close()
+            raise
+
+    def num_rollouts(self, stage: Stage, sample_id: str) -> int:
+        """Rollouts of a sample that are stored."""
+        return sum(self._num_rollouts.get((stage, sample_id), ()))
+
+    def next_round(self, stage: Stage, sample_id: str) -> int:
+        return len(self._num_rollouts.get((stage, sample_id), ()))
+
+    def append(self, rows: Sequence[ProbeRow]) -> None:
+        """Put rows on disk; they survive whatever happens to the process from here on."""
+        append_rows(self._path, [_to_json(row) for row in rows])
+        for row in rows:
+            self._note(row)
+
+    def _note(self, row: ProbeRow) -> None:
+        counts = self._num_rollouts.setdefault((row.stage, row.sample_id), [])
+        counts.append(len(row.completions))
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_probe(folder: Path) -> Iterator[ProbeRow]:
+    """Every stored row once, also while a probe is still writing."""
+    path = folder / "rollouts.jsonl"
+    if not path.exists():
+        return
+    seen: set[tuple[Stage, str, int]] = set()
+    for row in read_rows(path):
+        key = (row["stage"], row["id"], row["round"])
+        if key not in seen:
+            seen.add(key)
+            completions = tuple(ProbedCompletion(**completion) for completion in row["completions"])
+            yield ProbeRow(stage=key[0], sample_id=key[1], round=key[2], completions=completions)
+
+
+def _to_json(row: ProbeRow) -> dict[str, Any]:
+    completions = [asdict(completion) for completion in row.completions]
+    return {"stage": row.stage, "id": row.sample_id, "round": row.round, "completions": completions}
+
+
+def _take_lock(folder: Path) -> int:
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise RunError(
+            f"{folder} is being written by another probe. Wait until it ends, or stop it: "
+            "nothing that it has stored is lost."
+        ) from None
+    return handle
+
+
+def _check_identity(path: Path, identity: Mapping[str, Any]) -> None:
+    if not path.exists():
+        write_json(path, dict(identity))
+        return
+    stored = read_json(path)
+    other = [key for key in {**stored, **identity} if stored.get(key) != identity.get(key)]
+    if other:
+        what = "; ".join(
+            f"{key} was {stored.get(key)!r}, is {identity.get(key)!r}" for key in other
+        )
+        raise RunError(
+            f"{path.parent} holds a probe made otherwise ({what}), and solve rates of different "
+            "probes cannot be added up. Go on with the same settings, or name another folder "
+            "with --store."
+        )
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what a kill left behind the last whole line."""
+    if not path.exists():
+        return
+    with open(path, "r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                file.truncate(start + newline + 1)
+                return
+            end = start
+        file.truncate(0)

@@ -1,0 +1,148 @@
+"""From a recipe to the configuration of a run.
+
+    recipe ◀── preset of the model ◀── preset of the machine ◀── overrides of the command line
+
+Each is laid over what stands to its left. Every one that leaves the paper says so in ``deviations``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from observe_r1.config.explain import build
+from observe_r1.config.near import did_you_mean
+from observe_r1.config.overrides import merge, override_tree
+from observe_r1.config.run import Preset, Recipe, RunConfig
+from observe_r1.errors import ConfigError
+from observe_r1.recipes.hardware import Hardware, choose_hardware, find_hardware
+from observe_r1.recipes.machine import Machine
+
+FULL = "full"
+"""The preset of a recipe as it stands: the paper's own scale."""
+
+Stages = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a run is made of, before it is resolved; None lets the model and machine decide.
+
+    Example:
+        Choice(model="tiny", data="puzzles", overrides=("rl.max_steps=4",))
+    """
+
+    model: str
+    data: str
+    preset: str | None = None
+    hardware: str | None = None
+    overrides: Sequence[str] = ()
+
+
+def resolve(recipe: Recipe, choice: Choice, machine: Machine) -> RunConfig:
+    """The configuration of a run of ``recipe`` with one model on one machine."""
+    preset_name = choice.preset or choose_preset(recipe, choice.model)
+    preset = find_preset(recipe, preset_name)
+    hardware = _hardware(choice, preset_name, machine)
+    values: dict[str, Any] = {"stages": _stage_values(recipe)}
+    values = _lay_over(values, preset.stages, f"preset '{preset_name}'")
+    if hardware:
+        values = _lay_over(values, _for_rl_stages(recipe, hardware), f"hardware '{hardware.name}'")
+    values = _override(values, recipe, choice.overrides)
+    return build(
+        RunConfig,
+        {
+            "recipe": recipe.name,
+            "preset": preset_name,
+            "hardware": hardware.name if hardware else None,
+            "model": choice.model,
+            "data": choice.data,
+            "deviations": _deviations(recipe, preset, hardware, choice.overrides),
+            "overrides": tuple(choice.overrides),
+            **values,
+            "stages": [{"name": name, **stage} for name, stage in values["stages"].items()],
+        },
+        f"recipe '{recipe.name}' with these settings",
+    )
+
+
+def choose_preset(recipe: Recipe, model: str) -> str:
+    """The preset that names the model; else the one for every other model; else the recipe as is."""
+    stem = model.rstrip("/").rpartition("/")[2].lower()
+    for name, preset in recipe.presets.items():
+        if stem in {known.lower() for known in preset.models}:
+            return name
+    for name, preset in recipe.presets.items():
+        if "*" in preset.models:
+            return name
+    return FULL
+
+
+def find_preset(recipe: Recipe, name: str) -> Preset:
+    if name in recipe.presets:
+        return recipe.presets[name]
+    if name == FULL:
+        return Preset()
+    raise ConfigError(
+        f"recipe '{recipe.name}' has no preset '{name}'."
+        f"{did_you_mean(name, {*recipe.presets, FULL}, 'It has')}"
+    )
+
+
+def _hardware(choice: Choice, preset: str, machine: Machine) -> Hardware | None:
+    if choice.hardware:
+        return find_hardware(choice.hardware)
+    return None if preset == "tiny" else choose_hardware(choice.model, machine)
+
+
+def _stage_values(recipe: Recipe) -> Stages:
+    return {
+        stage.name: stage.model_dump(mode="json", exclude={"name"}) for stage in recipe.stages
+    }
+
+
+def _lay_over(values: dict[str, Any], stages: Mapping[str, Any], what: str) -> dict[str, Any]:
+    try:
+        return {**values, "stages": merge(values["stages"], stages)}
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from None
+
+
+def _for_rl_stages(recipe: Recipe, hardware: Hardware) -> Stages:
+    return {stage.name: hardware.rl for stage in recipe.stages if stage.type == "rl"}
+
+
+def _override(values: dict[str, Any], recipe: Recipe, texts: Sequence[str]) -> dict[str, Any]:
+    names = [stage.name for stage in recipe.stages]
+    for section, change in override_tree(texts).items():
+        if section == "heldout":
+            values = {**values, "heldout": merge(values.get("heldout", {}), change)}
+            continue
+        stage = section if section in names else _only_rl_stage(section, recipe)
+        values = _lay_over(values, {stage: change}, f"override of {section}")
+    return values
+
+
+def _only_rl_stage(section: str, recipe: Recipe) -> str:
+    """``rl`` means the one RL stage, whatever its name."""
+    rl_stages = [stage.name for stage in recipe.stages if stage.type == "rl"]
+    if section == "rl" and len(rl_stages) == 1:
+        return rl_stages[0]
+    names = [stage.name for stage in recipe.stages]
+    if section == "rl" and rl_stages:
+        raise ConfigError(
+            f"override of rl: recipe '{recipe.name}' has {len(rl_stages)} RL stages. "
+            f"Name the one you mean: {', '.join(rl_stages)}."
+        )
+    raise ConfigError(
+        f"override of {section}: recipe '{recipe.name}' has no such section."
+        f"{did_you_mean(section, {*names, 'heldout'}, 'It has')}"
+    )
+
+
+def _deviations(
+    recipe: Recipe, preset: Preset, hardware: Hardware | None, overrides: Sequence[str]
+) -> tuple[str, ...]:
+    inherited = () if preset.replaces_deviations else recipe.deviations
+    machine = hardware.deviations if hardware else ()
+    changed = tuple(f"{text} (from the command line)" for text in overrides)
+    return (*inherited, *preset.deviations, *machine, *changed)

@@ -1,0 +1,259 @@
+"""Whether training is healthy, in plain words: what a person would say after an hour with the run.
+
+Each check looks at one thing and says nothing where it is fine or cannot be known. To add one: a
+function from ``Evidence`` to findings, and its name in ``CHECKS``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from statistics import fmean
+from typing import Any, Literal
+
+import numpy as np
+
+from observe_r1.report import rows
+from observe_r1.report.index import Index
+from observe_r1.report.run import Metrics, RunFolder
+from observe_r1.report.texts import Part
+
+Tone = Literal["good", "note", "warning", "serious"]
+TONES: tuple[Tone, ...] = ("serious", "warning", "note", "good")
+ENOUGH_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One sentence or two about the run.
+
+    Example:
+        Finding(tone="warning", title="Format reward is saturated",
+                text="reward/format has stood at 0.50 since step 40: it no longer tells …")
+    """
+
+    tone: Tone
+    title: str
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the checks look at."""
+
+    run: RunFolder
+    index: Index
+    rungs: np.ndarray
+    """Rung of each group, NaN where unknown."""
+    parts: tuple[Part, Part] | None
+    """The completions early and late, where there are enough."""
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.run.metrics
+
+    def early_late(self, name: str) -> tuple[float, float] | None:
+        """Means of the first and the last fifth of a metric; None where it is too short."""
+        values = [value for _, value in self.metrics.values(name)]
+        if len(values) < ENOUGH_STEPS:
+            return None
+        width = max(len(values) // 5, 3)
+        return fmean(values[:width]), fmean(values[-width:])
+
+
+def find(evidence: Evidence) -> list[Finding]:
+    """Every finding, the most serious first."""
+    found = [finding for check in CHECKS for finding in check(evidence)]
+    if not found:
+        text = "Nothing stands out. With few steps recorded this says little."
+        found = [Finding(tone="note", title="No findings", text=text)]
+    return sorted(found, key=lambda finding: TONES.index(finding.tone))
+
+
+def _not_finite(evidence: Evidence) -> Iterator[Finding]:
+    bad = evidence.metrics.not_finite
+    finite_losses = {n: c for n, c in bad.items() if fnmatchcase(n, "*loss*") or n == "grad_norm"}
+    if finite_losses:
+        names = ", ".join(f"{name} ({count} steps)" for name, count in finite_losses.items())
+        text = f"Not finite: {names}. Updates of those steps cannot be trusted."
+        yield Finding(tone="serious", title="Numbers that are not finite", text=text)
+
+
+def _accuracy(evidence: Evidence) -> Iterator[Finding]:
+    both = evidence.early_late("accuracy")
+    if both is None:
+        return
+    early, late = both
+    change = f"Accuracy went from {_percent(early)} (first fifth of the steps) to {_percent(late)}"
+    ladder = rows.mapping(evidence.run.stage.get("curriculum")).get("type") == "ladder"
+    climb = " although the ladder served harder questions" if ladder else ""
+    if late > early + 0.03:
+        yield Finding(tone="good", title="It learns", text=f"{change} (last fifth){climb}.")
+    elif late < early - 0.05 and ladder:
+        text = f"{change} (last fifth). The ladder serves harder questions later, so compare rungs "
+        text += "in the heat map, and evaluations, before you worry."
+        yield Finding(tone="note", title="Training accuracy falls as the ladder climbs", text=text)
+    elif late < early - 0.05:
+        text = f"{change} (last fifth) on questions in no order of difficulty."
+        yield Finding(tone="serious", title="Accuracy falls", text=text)
+    else:
+        yield Finding(tone="note", title="Accuracy stays where it is", text=f"{change} (last fifth).")
+
+
+def _reward_without_accuracy(evidence: Evidence) -> Iterator[Finding]:
+    reward, accuracy = evidence.early_late("reward"), evidence.early_late("accuracy")
+    if not reward or not accuracy:
+        return
+    if reward[1] > reward[0] + 0.1 and accuracy[1] < accuracy[0] - 0.03:
+        text = f"The reward rose from {reward[0]:.2f} to {reward[1]:.2f} while accuracy fell from "
+        text += f"{_percent(accuracy[0])} to {_percent(accuracy[1])}: read the highest rewarded "
+        text += "completions for what earns reward without being right."
+        yield Finding(tone="warning", title="Reward rises without accuracy", text=text)
+
+
+def _saturated(evidence: Evidence) -> Iterator[Finding]:
+    for name in evidence.metrics.columns:
+        if not fnmatchcase(name, "reward/*") or name == "reward/total":
+            continue
+        series = evidence.metrics.values(name)
+        if len(series) < ENOUGH_STEPS:
+            continue
+        tail = [value for _, value in series[-max(len(series) // 4, 4) :]]
+        top, part = max(value for _, value in series), name.removeprefix("reward/")
+        if max(tail) - min(tail) > 0.02 * max(abs(top), 1e-9):
+            continue
+        level = fmean(tail)
+        since = next(s for s, v in series if abs(v - level) <= 0.03 * max(abs(top), 1e-9))
+        if abs(level) < 1e-9:
+            text = f"{name} has been 0 for the last {len(tail)} steps: no completion earns it, so it "
+            text += "cannot teach. Easier questions or a warm-up stage would give it something."
+            yield Finding(tone="warning", title=f"The {part} reward is never earned", text=text)
+        elif level >= 0.98 * top:
+            text = f"{name} stands at {level:.2f} and moves no more (first reached at step {since}): "
+            text += "completions differ in it no longer, so it has stopped teaching."
+            yield Finding(tone="note", title=f"The {part} reward is saturated", text=text)
+
+
+def _zero_signal(evidence: Evidence) -> Iterator[Finding]:
+    both = evidence.early_late("zero_signal_share")
+    if both and both[1] > 0.5:
+        text = f"In the last fifth of the steps {_percent(both[1])} of the groups had completions "
+        text += "that all earned the same, so most of the sampling moved nothing. Admission 'mixed' "
+        text += "with re-drawing, or questions nearer to a solve rate of one half, would help."
+        yield Finding(tone="warning", title="Most groups carry no signal", text=text)
+
+
+def _length(evidence: Evidence) -> Iterator[Finding]:
+    both = evidence.early_late("length")
+    accuracy = evidence.early_late("accuracy")
+    if not both or both[0] <= 0:
+        return
+    early, late = both
+    kept = accuracy is not None and accuracy[1] >= accuracy[0] - 0.02
+    said = f"Completions went from {early:.0f} to {late:.0f} tokens on average"
+    if late < 0.4 * early:
+        tone: Tone = "warning" if kept else "serious"
+        text = said + (", and accuracy did not suffer." if kept else ", and accuracy fell with it.")
+        text += " Look whether the observe and think sections still say anything."
+        yield Finding(tone=tone, title="Length collapsed", text=text)
+    elif late > 2.5 * early:
+        text = said + ". Check that the added text is reasoning and not repetition."
+        yield Finding(tone="warning", title="Completions grow", text=text)
+
+
+def _truncated(evidence: Evidence) -> Iterator[Finding]:
+    groups = evidence.index.groups
+    if len(groups) < 20:
+        return
+    tail = groups[-max(len(groups) // 5, 10) :]
+    share = float(tail["truncated"].sum() / max(tail["size"].sum(), 1))
+    if share > 0.15:
+        text = f"{_percent(share)} of the latest completions hit the length limit and could not give "
+        text += "an answer. Raise sampling.max_new_tokens or reward brevity."
+        yield Finding(tone="warning", title="Many completions are cut off", text=text)
+
+
+def _all_wrong_rungs(evidence: Evidence) -> Iterator[Finding]:
+    groups, rungs = evidence.index.groups, evidence.rungs
+    known = np.isfinite(rungs)
+    if known.sum() < 20:
+        return
+    latest = groups["step"] >= np.quantile(groups["step"], 0.6)
+    silent = []
+    for rung in np.unique(rungs[known]):
+        here = latest & (rungs == rung)
+        if here.sum() >= 5 and groups["correct"][here].sum() == 0:
+            silent.append(f"{rung:g}")
+    if silent:
+        text = f"In the last two fifths of the run no completion on rung {', '.join(silent)} was right. "
+        text += "Such groups have no signal: the climb is too fast, or the gold answers are wrong."
+        yield Finding(tone="serious", title="Rungs where everything is wrong", text=text)
+
+
+def _mismatch(evidence: Evidence) -> Iterator[Finding]:
+    for name in evidence.metrics.columns:
+        both = evidence.early_late(name) if "mismatch" in name else None
+        if both and ("kl" in name or name == "mismatch" or "mean" in name) and both[1] > 0.01:
+            text = f"{name} is {both[1]:.3g} in the last fifth of the steps. Sampler and trainer should "
+            text += "agree to rounding: a different temperature, precision or prompt is likely."
+            yield Finding(tone="warning", title="Sampler and trainer disagree", text=text)
+
+
+def _entropy(evidence: Evidence) -> Iterator[Finding]:
+    both = evidence.early_late("entropy")
+    if both and both[0] > 0 and both[1] < 0.12 * both[0]:
+        text = f"Entropy fell from {both[0]:.3g} to {both[1]:.3g}: completions of a group grow alike, "
+        text += "and soon nothing is left to compare."
+        yield Finding(tone="warning", title="Entropy collapsed", text=text)
+
+
+def _repetition(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.parts is None:
+        return
+    early, late = evidence.parts
+    if late.repeated > 0.3 and late.repeated > early.repeated + 0.1:
+        text = f"In {late.num_texts} completions read from the last fifth of the run, "
+        text += f"{_percent(late.repeated)} of six-word runs occur more than once "
+        text += f"({_percent(early.repeated)} at the start)."
+        yield Finding(tone="warning", title="Completions repeat themselves", text=text)
+
+
+def _one_answer(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.parts is None:
+        return
+    late = evidence.parts[1]
+    too_common = late.common_share > 0.5 and late.common_share > late.common_golds + 0.25
+    if late.num_questions >= 8 and too_common:
+        answer = rows.shorten(late.common_answer, 60)[0]
+        text = f"“{answer}” is given in {_percent(late.common_share)} of the latest completions, "
+        text += f"but is right for {_percent(late.common_golds)} of their questions."
+        yield Finding(tone="serious", title="One answer everywhere", text=text)
+
+
+def _empty(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.parts and evidence.parts[1].empty > 0.05:
+        text = f"{_percent(evidence.parts[1].empty)} of the latest completions hold no text at all."
+        yield Finding(tone="serious", title="Empty completions", text=text)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 or share <= 0 else f"{share:.1%}"
+
+
+CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
+    _not_finite,
+    _accuracy,
+    _reward_without_accuracy,
+    _saturated,
+    _zero_signal,
+    _length,
+    _truncated,
+    _all_wrong_rungs,
+    _mismatch,
+    _entropy,
+    _repetition,
+    _one_answer,
+    _empty,
+)

@@ -1,0 +1,144 @@
+"""What ran: recipe and its differences from the paper, data, model, machine, cost."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from observe_r1.errors import ObserveError
+from observe_r1.recipes import load_recipe
+from observe_r1.report import rows
+from observe_r1.report.index import Index
+from observe_r1.report.run import RunFolder, last_written, started
+
+MAX_VALUE = 300
+"""Characters of one setting; recipes can carry whole prompts."""
+
+
+def build_overview(run: RunFolder, index: Index) -> dict[str, Any]:
+    """Facts in titled lists, the deviations in sentences, and every setting of the run."""
+    blocks = [
+        ("Recipe", _recipe(run)),
+        ("Data and model", _data(run, index)),
+        ("Machine", _machine(run)),
+        ("Cost", _cost(run, index)),
+    ]
+    return {
+        "blocks": [{"title": title, "facts": facts} for title, facts in blocks if facts],
+        "paper": _paper(run),
+        "deviations": rows.texts(run.config.get("deviations")),
+        "settings": [
+            {"name": rows.text(stage.get("name") or f"stage {place + 1}"), "values": _settings(stage)}
+            for place, stage in enumerate(run.stages)
+        ],
+    }
+
+
+def _recipe(run: RunFolder) -> list[list[str]]:
+    stage = run.stage
+    return _facts(
+        ("Recipe", run.config.get("recipe")),
+        ("Preset", run.config.get("preset")),
+        ("Stages", ", ".join(rows.text(s.get("name")) for s in run.stages)),
+        ("Questions a step", stage.get("prompts_per_step")),
+        ("Completions a question", stage.get("group_size")),
+        ("Steps planned", run.planned_steps),
+        ("Curriculum", rows.mapping(stage.get("curriculum")).get("type")),
+        ("Changed by hand", ", ".join(rows.texts(run.config.get("overrides")))),
+    )
+
+
+def _data(run: RunFolder, index: Index) -> list[list[str]]:
+    families = sorted({question.family for question in run.questions.values() if question.family})
+    return _facts(
+        ("Model", run.config.get("model")),
+        ("Data", run.config.get("data")),
+        ("Questions", f"{len(run.questions):,}" if run.questions else None),
+        ("Families", ", ".join(families[:12]) + (", …" if len(families) > 12 else "")),
+        ("Completions recorded", f"{index.num_rollouts:,}" if index.num_rollouts else None),
+        ("Groups recorded", f"{index.num_groups:,}" if index.num_groups else None),
+    )
+
+
+def _machine(run: RunFolder) -> list[list[str]]:
+    return [[name, value] for name, value in _flat(run.environment) if name != "format"][:24]
+
+
+def _cost(run: RunFolder, index: Index) -> list[list[str]]:
+    seconds = _total(run, ("seconds", "seconds/step", "seconds/total"))
+    if seconds is None:
+        phases = [name for name in run.metrics.columns if name.startswith("seconds/")]
+        seconds = sum(_total(run, (name,)) or 0.0 for name in phases) or None
+    begun = started(run)
+    wall = last_written(run.path) - begun.timestamp() if begun else None
+    computed = _total(run, ("tokens_computed",))
+    memory = [v for name in run.metrics.columns if name.startswith("memory") for _, v in
+              run.metrics.values(name)]
+    return _facts(
+        ("Steps", run.last_step),
+        ("Time in steps", _span(seconds)),
+        ("From start to last row", _span(wall) if wall and 0 < wall < 3e7 else None),
+        ("Tokens computed", f"{computed:,.0f}" if computed else None),
+        ("Tokens sampled", f"{_sampled(index):,.0f}" if index.num_groups else None),
+        ("Highest memory", _bytes(max(memory)) if memory else None),
+    )
+
+
+def _sampled(index: Index) -> float:
+    return float((index.groups["tokens"].astype(float) * index.groups["size"]).sum())
+
+
+def _total(run: RunFolder, names: Iterable[str]) -> float | None:
+    for name in names:
+        values = run.metrics.values(name)
+        if values:
+            return sum(value for _, value in values)
+    return None
+
+
+def _span(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
+
+
+def _bytes(value: float) -> str:
+    return f"{value / 2**30:.2f} GiB" if value >= 1e6 else f"{value:.2f}"
+
+
+def _paper(run: RunFolder) -> dict[str, str] | None:
+    """The paper of a recipe that is known by name; a recipe of the user's own has none here."""
+    name = run.config.get("recipe")
+    if not isinstance(name, str) or not name.replace("_", "").isalnum():
+        return None
+    try:
+        recipe = load_recipe(name)
+    except (ObserveError, OSError):
+        return None
+    paper = recipe.paper
+    if paper is None:
+        return {"summary": recipe.summary, "title": "", "arxiv": ""}
+    return {"summary": recipe.summary, "title": paper.title, "arxiv": paper.arxiv or ""}
+
+
+def _settings(stage: Mapping[str, Any]) -> list[list[str]]:
+    return [[name, value] for name, value in _flat(stage) if name not in ("name", "type")]
+
+
+def _facts(*pairs: tuple[str, Any]) -> list[list[str]]:
+    return [
+        [name, rows.shorten(rows.text(value), MAX_VALUE)[0]]
+        for name, value in pairs
+        if value is not None and value != ""
+    ]
+
+
+def _flat(value: Any, prefix: str = "", depth: int = 0) -> list[tuple[str, str]]:
+    """Nested settings as dotted names, in their order."""
+    if isinstance(value, Mapping) and value and depth < 5:
+        found = []
+        for key, inner in value.items():
+            found += _flat(inner, f"{prefix}.{rows.text(key)}" if prefix else rows.text(key), depth + 1)
+        return found[:400]
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return [pair for place, item in enumerate(value[:50]) for pair in _flat(item, f"{prefix}[{place}]", depth + 1)]
+    return [(prefix, rows.shorten(rows.text(value), MAX_VALUE)[0])]

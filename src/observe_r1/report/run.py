@@ -1,0 +1,241 @@
+"""A run folder, opened to be looked at: what is there is read, what is not is said."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from observe_r1.errors import RunError
+from observe_r1.report import rows
+from observe_r1.report.groups import Question
+
+FORMAT = 1
+"""The newest format of run folders that is known here."""
+QUIET_SECONDS = 180.0
+"""A run that has written nothing for so long, and is not at its end, is taken to have stopped."""
+
+MARKS = ("config.json", "metrics.jsonl", "rollouts.jsonl")
+"""A folder with none of these is no run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """``metrics.jsonl`` by column: one value a step, None where a row lacks it or it is not finite."""
+
+    steps: list[int] = field(default_factory=list)
+    columns: dict[str, list[float | None]] = field(default_factory=dict)
+    histograms: dict[str, list[tuple[int, list[float]]]] = field(default_factory=dict)
+    """Metrics that are lists of numbers: (step, counts)."""
+    not_finite: dict[str, int] = field(default_factory=dict)
+    """How often a metric was NaN or infinite."""
+
+    def values(self, name: str) -> list[tuple[int, float]]:
+        """The steps at which a metric has a value, and the value."""
+        column = self.columns.get(name, [])
+        return [(s, v) for s, v in zip(self.steps, column, strict=True) if v is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """What a run folder says, its rollouts and evaluations aside: those are opened when needed."""
+
+    path: Path
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    metrics: Metrics
+    questions: Mapping[str, Question]
+    problems: tuple[str, ...] = ()
+    """What is missing or damaged, in sentences."""
+
+    @property
+    def name(self) -> str:
+        return rows.text(self.path.resolve().name or str(self.path))
+
+    @property
+    def rollouts(self) -> Path:
+        return self.path / "rollouts.jsonl"
+
+    @property
+    def last_step(self) -> int | None:
+        return self.metrics.steps[-1] if self.metrics.steps else None
+
+    @property
+    def stages(self) -> list[Mapping[str, Any]]:
+        found = self.config.get("stages")
+        return [rows.mapping(stage) for stage in found] if isinstance(found, list) else []
+
+    @property
+    def stage(self) -> Mapping[str, Any]:
+        """The reinforcement learning stage: what most of a run folder is about."""
+        learning = [stage for stage in self.stages if stage.get("type") == "rl"]
+        return learning[-1] if learning else (self.stages[-1] if self.stages else {})
+
+    @property
+    def planned_steps(self) -> int | None:
+        planned = rows.whole(self.stage.get("max_steps"))
+        return planned if planned > 0 else None
+
+
+def is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in MARKS)
+
+
+def open_run(path: Path) -> RunFolder:
+    """Read a run folder; raise ``RunError`` only where there is nothing that could be shown."""
+    if not path.is_dir():
+        raise RunError(
+            f"{path} is not a folder. Name the folder that was given to 'train' as --out."
+        )
+    if not is_run(path):
+        raise RunError(
+            f"{path} is not a run: it holds none of {', '.join(MARKS)}. Name the folder that was "
+            "given to 'train' as --out, or a folder of such folders for 'view'."
+        )
+    problems: list[str] = []
+    config = _read_object(path / "config.json", problems)
+    environment = _read_object(path / "env.json", problems)
+    _check_format(config, environment, problems)
+    metrics = _read_metrics(path / "metrics.jsonl", problems)
+    questions = _read_questions(path / "samples.jsonl", problems)
+    if not (path / "rollouts.jsonl").is_file():
+        problems.append("There is no rollouts.jsonl, so no completions can be shown.")
+    return RunFolder(
+        path=path,
+        config=config,
+        environment=environment,
+        metrics=metrics,
+        questions=questions,
+        problems=tuple(problems),
+    )
+
+
+def state(run: RunFolder, now: float | None = None) -> dict[str, Any]:
+    """Whether the run is finished, going on, or stopped before its end, in a word and a sentence."""
+    step, planned = run.last_step, run.planned_steps
+    if step is None:
+        return {"word": "empty", "text": "No step has been recorded yet.", "step": 0}
+    quiet = (time.time() if now is None else now) - last_written(run.path)
+    if planned is not None and step >= planned:
+        word, sentence = "finished", f"Finished: {step} steps."
+    elif run.environment.get("finished"):
+        word, sentence = "finished", f"Finished at step {step}."
+    elif quiet < QUIET_SECONDS:
+        word = "running"
+        sentence = f"Running: step {step}" + (f" of {planned}." if planned else ".")
+    elif planned is None:
+        word, sentence = "ended", f"{step} steps recorded."
+    else:
+        word, sentence = "unfinished", f"Unfinished: stopped at step {step} of {planned}."
+    return {"word": word, "text": sentence, "step": step, "planned": planned}
+
+
+def last_written(path: Path) -> float:
+    """When any of the growing files was last written to, in seconds since 1970."""
+    names = ("metrics.jsonl", "rollouts.jsonl")
+    times = [(path / name).stat().st_mtime for name in names if (path / name).exists()]
+    return max(times, default=0.0)
+
+
+def started(run: RunFolder) -> datetime | None:
+    for key in ("started", "start_time", "time"):
+        try:
+            return datetime.fromisoformat(rows.text(run.environment.get(key)))
+        except ValueError:
+            continue
+    return None
+
+
+def _read_object(path: Path, problems: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        problems.append(f"There is no {path.name}.")
+        return {}
+    found = rows.parse_line(path.read_bytes())
+    if found is None:
+        problems.append(f"{path.name} cannot be read as JSON; it may be cut off.")
+    return found or {}
+
+
+def _check_format(*parts_then_problems: Any) -> None:
+    *parts, problems = parts_then_problems
+    for part in parts:
+        version = rows.whole(part.get("format"), 0)
+        if version > FORMAT:
+            problems.append(
+                f"The run was written in format {version}; this version reads format {FORMAT}. "
+                "What it knows is shown. Install a newer observe-r1 to see everything."
+            )
+
+
+def _read_metrics(path: Path, problems: list[str]) -> Metrics:
+    if not path.is_file():
+        problems.append("There is no metrics.jsonl, so there are no curves.")
+        return Metrics()
+    lines = rows.Lines(path)
+    by_step: dict[int, dict[str, Any]] = {}
+    for _, _, row in lines:
+        step = rows.whole(row.get("step"))
+        if step >= 0:
+            by_step.setdefault(step, {}).update(flatten(row))
+    _report_lines(lines, problems)
+    return _tabulate(by_step)
+
+
+def _tabulate(by_step: Mapping[int, Mapping[str, Any]]) -> Metrics:
+    steps = sorted(by_step)
+    columns: dict[str, list[float | None]] = {}
+    histograms: dict[str, list[tuple[int, list[float]]]] = {}
+    not_finite: dict[str, int] = {}
+    for place, step in enumerate(steps):
+        for name, value in by_step[step].items():
+            if isinstance(value, list):
+                counts = [rows.number(item) or 0.0 for item in value]
+                histograms.setdefault(name, []).append((step, counts))
+                continue
+            column = columns.setdefault(name, [None] * len(steps))
+            column[place] = rows.number(value)
+            if column[place] is None:
+                not_finite[name] = not_finite.get(name, 0) + 1
+    return Metrics(steps=steps, columns=columns, histograms=histograms, not_finite=not_finite)
+
+
+def flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Numbers and lists of numbers by name, nested names joined by ``/``; texts are left out."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        name = prefix + rows.text(key)
+        if name == "step":
+            continue
+        if isinstance(value, Mapping):
+            if prefix.count("/") < 3:
+                flat.update(flatten(value, name + "/"))
+        elif isinstance(value, int | float | list):
+            flat[name] = value
+    return flat
+
+
+def _read_questions(path: Path, problems: list[str]) -> dict[str, Question]:
+    if not path.is_file():
+        problems.append("There is no samples.jsonl, so questions and pictures are missing.")
+        return {}
+    lines = rows.Lines(path)
+    questions = [Question.from_row(row) for _, _, row in lines]
+    _report_lines(lines, problems)
+    return {question.id: question for question in questions}
+
+
+def _report_lines(lines: rows.Lines, problems: list[str]) -> None:
+    if lines.broken:
+        problems.append(f"{lines.broken} damaged lines of {lines.path.name} were left out.")
+    if lines.torn:
+        problems.append(f"The last line of {lines.path.name} is incomplete and was left out.")
+
+
+def load_json(path: Path) -> Any:
+    """A JSON file, or None where there is none that can be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None

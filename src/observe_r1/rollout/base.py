@@ -1,0 +1,32 @@
+"""The interface every engine satisfies."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from observe_r1.config.rollout import Sampling
+from observe_r1.types import RolloutGroup, Sample
+
+
+class RolloutEngine(Protocol):
+    """Draws completions; used for rollouts, probing and evaluation alike."""
+
+    def generate(
+        self,
+        samples_P: Sequence[Sample],
+        *,
+        group_size: int,
+        sampling: Sampling,
+        system_prompt: str,
+        seed: int,
+        step: int = 0,
+    ) -> list[RolloutGroup]:
+        """One group a sample, in the samples' order. Equal arguments give equal groups."""
+        ...
+
+    def sync(self, policy: Any) -> None:
+        """Take over the policy's weights; engines that share them have nothing to do."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back. Safe to call twice."""
+        ...

@@ -1,0 +1,73 @@
+"""Logits → tokens. Every token has a random number of its own, fixed by seed, step and sample.
+
+A token is where the cumulative distribution passes its random number. The numbers of a sample do
+not depend on what else is in the batch, on the order of the prompts or on which sequences have
+finished, so a run repeats.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from observe_r1.config.rollout import Sampling
+from observe_r1.types import Sample
+
+
+def random_numbers(
+    samples_P: Sequence[Sample], *, group_size: int, num_tokens: int, seed: int, step: int
+) -> Tensor:
+    """[P·G, T] in [0, 1). A sample drawn twice in one batch gets different numbers each time."""
+    seen: Counter[str] = Counter()
+    rows = []
+    for sample in samples_P:
+        generator = torch.Generator().manual_seed(
+            stable_seed(seed, step, sample.id, seen[sample.id])
+        )
+        rows.append(torch.rand(group_size, num_tokens, generator=generator))
+        seen[sample.id] += 1
+    return torch.cat(rows)
+
+
+def stable_seed(*parts: object) -> int:
+    """The same 63 bits for the same parts, in every process and version of Python."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+def draw(logprobs_V: Tensor, randoms: Tensor, sampling: Sampling) -> Tensor:
+    """[B, V] log-probs and one random number a row → [B] token ids."""
+    if sampling.is_greedy:
+        return logprobs_V.argmax(-1)
+    if sampling.is_filtered:
+        logprobs_V = keep_likely(logprobs_V, sampling)
+    cumulative = logprobs_V.exp().cumsum(-1)
+    # Divided by the total, the last entry is exactly 1 and a random number is always below it, so
+    # rounding can never choose a token of probability zero.
+    cumulative /= cumulative[:, -1:].clone()
+    return torch.searchsorted(cumulative, randoms[:, None], right=True)[:, 0]
+
+
+def keep_likely(logprobs_V: Tensor, sampling: Sampling) -> Tensor:
+    """Top-k, top-p and min-p: everything else to -inf. The likeliest token always stays."""
+    if sampling.min_p > 0.0:
+        lowest = logprobs_V.max(-1, keepdim=True).values + torch.tensor(sampling.min_p).log()
+        logprobs_V = logprobs_V.masked_fill(logprobs_V < lowest, float("-inf"))
+    if 0 < sampling.top_k < logprobs_V.shape[-1]:
+        lowest = logprobs_V.topk(sampling.top_k, -1).values[:, -1:]
+        logprobs_V = logprobs_V.masked_fill(logprobs_V < lowest, float("-inf"))
+    if sampling.top_p < 1.0:
+        ordered, index = logprobs_V.softmax(-1).sort(-1, descending=True)
+        before = ordered.cumsum(-1) - ordered
+        drop = (before >= sampling.top_p).scatter(-1, index, before >= sampling.top_p)
+        logprobs_V = logprobs_V.masked_fill(drop, float("-inf"))
+    return logprobs_V
+
+
+def end_flags(num_vocabulary: int, end_ids: Iterable[int], device: torch.device) -> Tensor:
+    """[V] True where a token ends a completion: one look-up a step instead of a search."""
+    flags = torch.zeros(num_vocabulary, dtype=torch.bool, device=device)
+    flags[torch.tensor(sorted(end_ids), device=device)] = True
+    return flags

@@ -1,0 +1,1 @@
+"""A recipe's stages, run in order: ``pipeline`` calls one module a stage type."""

@@ -1,0 +1,129 @@
+"""An RL stage: build the parts, run ``train.loop``."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from observe_r1.config.rollout import VLLM, Endpoint, SharedPrefill
+from observe_r1.config.stages import RLStage
+from observe_r1.curriculum import build_curriculum
+from observe_r1.errors import ConfigError, RunError
+from observe_r1.policy.load import Policy, load_policy
+from observe_r1.rollout.base import RolloutEngine
+from observe_r1.text import system_prompt
+from observe_r1.train.distribute import Processes
+from observe_r1.train.health import Health
+from observe_r1.train.loop import Parts, train_rl
+from observe_r1.train.optimise import Optimiser
+from observe_r1.train.recorder import Recorder
+from observe_r1.train.state import (
+    CHECKPOINTS, TrainState, latest_checkpoint, load_training, load_weights, read_state,
+)  # fmt: skip
+from observe_r1.types import Sample
+
+Measure = Callable[[RolloutEngine, int], dict[str, float]]
+"""Held-out metrics of the engine's present weights after a step, such as ``eval/accuracy``."""
+
+
+def run_rl(
+    stage: RLStage,
+    *,
+    model: str,
+    samples: Sequence[Sample],
+    run: Path,
+    resume: bool = False,
+    measure: Measure | None = None,
+    notify: Callable[[int, dict[str, float]], None] | None = None,
+    processes: Processes | None = None,
+) -> Path:
+    """Train and return the folder of the last checkpoint.
+
+    With ``resume`` the run goes on from its latest checkpoint; without one it starts anew, and rows
+    that are there already are set aside.
+    """
+    processes = processes or Processes()
+    checkpoint = latest_checkpoint(run) if resume else None
+    if not resume and (run / CHECKPOINTS).exists():
+        raise RunError(f"{run} already holds a run. Go on with --resume, or choose another --out.")
+    policy = load_policy(model, stage.policy)
+    if checkpoint is not None:
+        load_weights(policy, checkpoint)
+    engine = build_engine(stage, policy)
+    try:
+        parts = _build_parts(stage, policy, engine, samples, run, measure, notify, processes)
+        state = _restore(parts, checkpoint)
+        train_rl(stage, parts, state)
+    finally:
+        engine.close()
+    folder = latest_checkpoint(run)
+    assert folder is not None  # the loop ends with a checkpoint
+    return folder
+
+
+def build_engine(stage: RLStage, policy: Policy) -> RolloutEngine:
+    """The engine the stage names; those that cannot train are refused."""
+    match stage.engine:
+        case SharedPrefill():
+            from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+
+            return SharedPrefillEngine(policy, stage.engine)
+        case VLLM():
+            from observe_r1.rollout.vllm import VLLMEngine
+
+            return VLLMEngine(policy, stage.engine)
+        case Endpoint():
+            raise ConfigError(
+                f"{stage.name}.engine is an endpoint, whose weights cannot be changed. Endpoints "
+                "serve probing and evaluation; train with engine.type=shared_prefill or vllm."
+            )
+
+
+def _build_parts(
+    stage: RLStage, policy: Policy, engine: RolloutEngine, samples: Sequence[Sample], run: Path,
+    measure: Measure | None, notify: Callable[[int, dict[str, float]], None] | None,
+    processes: Processes,
+) -> Parts:  # fmt: skip
+    prompt = system_prompt(stage.grammar) if stage.system_prompt is None else stage.system_prompt
+    max_steps = count_steps(stage, len(samples))
+    return Parts(
+        policy=policy,
+        engine=engine,
+        curriculum=build_curriculum(stage.curriculum, samples, stage.seed),
+        optimiser=Optimiser(
+            policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
+            system_prompt=prompt, total_updates=max_steps * stage.optimizer.updates_per_rollout,
+            processes=processes,
+        ),
+        recorder=Recorder(run, enabled=processes.is_main),
+        processes=processes,
+        run=run,
+        system_prompt=prompt,
+        max_steps=max_steps,
+        evaluate=lambda step: measure(engine, step) if measure else {},
+        notify=notify or (lambda step, metrics: None),
+    )  # fmt: skip
+
+
+def count_steps(stage: RLStage, num_samples: int) -> int:
+    """``max_steps``, or as many as it takes to see the data ``epochs`` times."""
+    if stage.max_steps is not None:
+        return stage.max_steps
+    return math.ceil(stage.epochs * num_samples / stage.prompts_per_step)
+
+
+def _restore(parts: Parts, checkpoint: Path | None) -> TrainState:
+    """Put everything back as the checkpoint has it; rows past it are set aside."""
+    if checkpoint is None:
+        parts.recorder.rewind({})
+        return TrainState()
+    values: dict[str, Any] = read_state(checkpoint)
+    parts.recorder.rewind(values["sizes"])
+    parts.curriculum.load_state_dict(values["curriculum"])
+    parts.optimiser.num_updates = values["num_updates"]
+    parts.optimiser.budget = values["budget"]
+    load_training(checkpoint, parts.policy, parts.optimiser.optimizer)
+    return TrainState(
+        step=values["step"], seconds=values["seconds"], best=values["best"],
+        health=Health(**values["health"]),
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""The RL loop, as the algorithm box of a paper has it. It knows no method: those are its parts.
+
+    choose ─▶ generate ─▶ score ─▶ observe ─▶ weigh ─▶ optimise ─▶ sync ─▶ record
+"""
+
+import resource
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from observe_r1.config.stages import RLStage
+from observe_r1.curriculum import Curriculum
+from observe_r1.policy.load import Policy
+from observe_r1.rewards import score_group
+from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.sampling import stable_seed
+from observe_r1.train.clock import Clock
+from observe_r1.train.distribute import Processes
+from observe_r1.train.draw import Draw, draw_groups
+from observe_r1.train.metrics import step_metrics
+from observe_r1.train.optimise import Optimiser, Outcome
+from observe_r1.train.recorder import Recorder
+from observe_r1.train.state import TrainState, checkpoint_folder, point, save_checkpoint
+from observe_r1.types import RolloutGroup, Sample, ScoredGroup, WeightedGroup
+from observe_r1.weighting import weigh_groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the loop works with, built by ``stages.rl``."""
+
+    policy: Policy
+    engine: RolloutEngine
+    curriculum: Curriculum
+    optimiser: Optimiser
+    recorder: Recorder
+    processes: Processes
+    run: Path
+    system_prompt: str
+    max_steps: int
+    evaluate: Callable[[int], dict[str, float]]
+    """Held-out metrics after a step; ``eval/accuracy`` decides which checkpoint is the best."""
+    notify: Callable[[int, dict[str, float]], None]
+    """Told about every step: the progress line, the trackers."""
+
+
+def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
+    """Steps until a limit or the end of the curriculum."""
+    for step in state.remaining_steps(parts.max_steps, stage.max_minutes):
+        clock = Clock()
+        draw = draw_step(stage, parts, step, clock)
+        if draw.is_exhausted and not draw.weighted_P:
+            return finish(stage, parts, state)
+        with clock.phase("optimise"):
+            outcome = parts.optimiser.update(draw.weighted_P)
+        with clock.phase("sync"):
+            parts.engine.sync(parts.policy)
+        state.health.observe(draw.scored_P, had_signal=outcome.had_signal, finite=outcome.finite)
+        record(stage, parts, state, step, draw, outcome, clock)
+        if stage.save_every and step % stage.save_every == 0:
+            save(stage, parts, state, step)
+    return finish(stage, parts, state)
+
+
+def draw_step(stage: RLStage, parts: Parts, step: int, clock: Clock) -> Draw:
+    """Choose, generate, score, observe, weigh."""
+
+    def generate(samples_P: Sequence[Sample], round_number: int) -> list[RolloutGroup]:
+        with clock.phase("generate"):
+            groups = parts.engine.generate(
+                parts.processes.share(samples_P),
+                group_size=stage.group_size,
+                sampling=stage.sampling,
+                system_prompt=parts.system_prompt,
+                seed=stable_seed(stage.seed, round_number),
+                step=step,
+            )
+            return parts.processes.gather(groups)
+
+    def score(group: RolloutGroup) -> ScoredGroup:
+        with clock.phase("score"):
+            return score_group(group, stage, step)
+
+    def weigh(scored_P: Sequence[ScoredGroup]) -> list[WeightedGroup]:
+        return weigh_groups(scored_P, stage)
+
+    return draw_groups(
+        stage.prompts_per_step, stage.redraw.max_rounds,
+        choose=parts.curriculum.next_batch, generate=generate, score=score,
+        observe=parts.curriculum.observe, weigh=weigh,
+    )  # fmt: skip
+
+
+def record(
+    stage: RLStage, parts: Parts, state: TrainState, step: int, draw: Draw, outcome: Outcome,
+    clock: Clock,
+) -> None:  # fmt: skip
+    """Metrics and rows of a finished step; a measurement when it is due."""
+    metrics = step_metrics(draw, outcome) | parts.curriculum.metrics()
+    metrics["silent_steps"] = state.health.total_silent
+    metrics["skipped_steps"] = state.health.total_nonfinite
+    if stage.eval_every and step % stage.eval_every == 0:
+        with clock.phase("evaluate"):
+            metrics |= parts.evaluate(step)
+    metrics |= clock.metrics() | memory_metrics(parts.policy.device)
+    parts.recorder.write(step, draw.weighted_P, metrics)
+    parts.notify(step, metrics)
+    score = metrics.get("eval/accuracy")
+    if score is not None and (state.best is None or score > state.best):
+        state.best = score
+        point(parts.run, "best", save(stage, parts, state, step))
+
+
+def save(stage: RLStage, parts: Parts, state: TrainState, step: int) -> Path:
+    """A checkpoint of everything as it stands after ``step``."""
+    values: dict[str, Any] = {
+        "seconds": state.seconds,
+        "best": state.best,
+        "health": {n: getattr(state.health, n) for n in state.health.__slots__},
+        "num_updates": parts.optimiser.num_updates,
+        "budget": parts.optimiser.budget,
+        "curriculum": parts.curriculum.state_dict(),
+        "sizes": parts.recorder.sizes(),
+    }
+    return save_checkpoint(
+        parts.run, parts.policy, parts.optimiser.optimizer, values,
+        step=step, keep=stage.keep_checkpoints,
+    )  # fmt: skip
+
+
+def finish(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
+    """The last checkpoint, unless the last step has just written it."""
+    if not checkpoint_folder(parts.run, state.step).exists():
+        save(stage, parts, state, state.step)
+    return state
+
+
+def memory_metrics(device: torch.device) -> dict[str, float]:
+    """The most that was ever held, in MiB."""
+    found = {"memory/host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if device.type == "cuda":
+        found["memory/device"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return found

@@ -1,0 +1,243 @@
+"""One update: groups → rows → micro-batches → one step of the optimizer.
+
+    all groups ──count──▶ denominators ───────────────┐
+    groups with signal ──pack──▶ rows ──fill──▶ micro-batches, largest first
+                                                      │  forward · loss · backward, each
+                                                      ▼
+                               gradient norm ─▶ finite? ─▶ clip, learning rate, step
+
+A rollout can feed several updates: its groups are dealt out like cards, and log-probs from before
+the first update are computed once for all later ones. With one update they are the very same
+numbers, so no extra pass is made.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from observe_r1.config.loss import LossBase
+from observe_r1.config.optimizer import OptimizerConfig
+from observe_r1.config.rollout import Sampling
+from observe_r1.errors import TrainingError
+from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
+from observe_r1.policy.load import Policy
+from observe_r1.rollout.mismatch import mismatch_stats
+from observe_r1.train.distribute import Processes
+from observe_r1.train.reference import Reference, row_logprobs
+from observe_r1.train.rows import (
+    CreditRow, count_denominators, fill_microbatches, make_rows, share_rows,
+)  # fmt: skip
+from observe_r1.train.schedule import learning_rate
+from observe_r1.types import WeightedGroup
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the updates of one step did."""
+
+    stats: dict[str, Stat] = field(default_factory=dict)
+    loss: float = 0.0
+    grad_norm: float = 0.0
+    lr: float = 0.0
+    had_signal: bool = False
+    finite: bool = True
+    tokens_computed: int = 0
+    """Packed tokens of the update's forward passes, prompts repeated by splitting included."""
+    tokens_unique: int = 0
+    """The same without any repetition."""
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, stats: dict[str, Stat]) -> None:
+        for name, stat in stats.items():
+            self.stats[name] = self.stats[name] + stat if name in self.stats else stat
+
+
+class Optimiser:
+    """Owns the optimizer and turns weighted groups into steps of it."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        loss: LossBase,
+        optimizer: OptimizerConfig,
+        sampling: Sampling,
+        system_prompt: str,
+        total_updates: int,
+        processes: Processes | None = None,
+    ) -> None:
+        self.policy = policy
+        self.loss = loss
+        self.config = optimizer
+        self.sampling = sampling
+        self.system_prompt = system_prompt
+        self.total_updates = total_updates
+        self.processes = processes or Processes()
+        self.budget = policy.config.max_tokens_per_microbatch
+        self.num_updates = 0
+        self.reference = Reference(policy) if loss.kl.coefficient else None
+        made = make_optimizer(policy, optimizer)
+        self.module, self.optimizer = self.processes.prepare(policy.packed, made)
+
+    def update(self, weighted_P: Sequence[WeightedGroup]) -> Outcome:
+        """Every update of one rollout."""
+        parts = self.config.updates_per_rollout
+        outcome = Outcome()
+        hands = [weighted_P[i::parts] for i in range(parts)]
+        dealt = [self._rows(hand) for hand in hands]
+        dealt[1:] = [self._with_old(rows) for rows in dealt[1:]]
+        for hand, rows in zip(hands, dealt, strict=True):
+            denominators = count_denominators(hand, self.sampling.max_new_tokens)
+            self._one_update(rows, denominators, outcome)
+        return outcome
+
+    def _rows(self, groups: Sequence[WeightedGroup]) -> list[CreditRow]:
+        need_all = self.loss.kl.coefficient > 0 or self.loss.entropy > 0
+        rows = make_rows(
+            groups, lambda s: self.policy.encode(s, self.system_prompt), self.budget,
+            need_all=need_all,
+        )  # fmt: skip
+        if self.reference is not None:
+            rows = self.reference.add_to(rows, self.sampling.temperature, self.budget)
+        return rows
+
+    def _with_old(self, rows: list[CreditRow]) -> list[CreditRow]:
+        values = row_logprobs(self.module, rows, self.sampling.temperature, self.budget)
+        return [row.with_logprobs(old=v) for row, v in zip(rows, values, strict=True)]
+
+    def _one_update(
+        self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
+    ) -> None:
+        outcome.lr = learning_rate(self.config, self.num_updates, self.total_updates)
+        self.num_updates += 1
+        if not rows:
+            return
+        outcome.had_signal = True
+        self._accumulate(rows, denominators, outcome)
+        outcome.grad_norm = self._step(outcome.lr)
+        outcome.finite &= math.isfinite(outcome.grad_norm)
+
+    def _accumulate(
+        self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
+    ) -> None:
+        """Gradients of all micro-batches; where memory runs out, once more with half the budget."""
+        try:
+            self._backward_all(rows, denominators, outcome)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._halve_budget(rows, outcome)
+            self._backward_all(rows, denominators, outcome)
+
+    def _backward_all(
+        self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
+    ) -> None:
+        mine = share_rows(rows, self.processes.count)[self.processes.rank]
+        batches = fill_microbatches(mine, self.budget)
+        for batch in batches:
+            outcome.loss += self._backward(batch, denominators, outcome)
+        outcome.tokens_computed += sum(r.row.length for r in mine)
+        outcome.tokens_unique += unique_tokens(mine)
+
+    def _backward(
+        self, batch: list[CreditRow], denominators: Denominators, outcome: Outcome
+    ) -> float:
+        """Forward and backward of one micro-batch."""
+        output = self.module(
+            [r.row for r in batch], self.sampling.temperature, self.loss.entropy > 0
+        )
+        inputs = self._inputs(batch, output, denominators)
+        result = compute_loss(inputs, self.loss)
+        # Wrappers average gradients over processes; the loss is a sum over them.
+        (result.loss * self.processes.count).backward()
+        outcome.add(dict(result.stats))
+        if inputs.sampler_logprobs_N is not None:
+            trainer = inputs.logprobs_N.detach() if inputs.old_logprobs_N is None else inputs.old_logprobs_N
+            outcome.add(mismatch_stats(trainer, inputs.sampler_logprobs_N))
+        return float(result.loss.detach())
+
+    def _inputs(
+        self, batch: list[CreditRow], output: Any, denominators: Denominators
+    ) -> LossInputs:
+        device = output.logprobs_N.device
+        lengths = [n for r in batch for n in r.row.lengths_G]
+        sizes = torch.tensor(lengths, device=device)
+
+        def per_token(values: Sequence[float]) -> torch.Tensor:
+            return torch.tensor(values, device=device).repeat_interleave(sizes)
+
+        weights = [w for r in batch for w in r.weights_G]
+        coefficients = token_coefficients(lengths, weights, denominators, self.loss.reduction)
+        return LossInputs(
+            logprobs_N=output.logprobs_N,
+            old_logprobs_N=_joined([r.old_N for r in batch]),
+            advantages_N=per_token([a for r in batch for a in r.advantages_G]),
+            coefficients_N=per_token(coefficients),
+            completion_N=torch.arange(len(lengths), device=device).repeat_interleave(sizes),
+            entropy_N=output.entropy_N,
+            sampler_logprobs_N=_joined(
+                [None if r.sampler_N is None else torch.tensor(r.sampler_N, device=device)
+                 for r in batch]
+            ),
+            reference_N=_joined([r.reference_N for r in batch]),
+        )  # fmt: skip
+
+    def _step(self, lr: float) -> float:
+        """Clip, set the learning rate, step; a gradient that is not finite moves nothing."""
+        parameters = [p for p in self.module.parameters() if p.grad is not None]
+        limit = self.config.grad_clip or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        if math.isfinite(norm):
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _halve_budget(self, rows: list[CreditRow], outcome: Outcome) -> None:
+        if self.budget < self.policy.config.max_tokens_per_microbatch:
+            raise TrainingError(
+                f"Out of memory with micro-batches of {self.budget} tokens, already halved once. "
+                "Lower policy.max_tokens_per_microbatch or sampling.max_new_tokens, switch on "
+                "policy.gradient_checkpointing, or train adapters (policy.lora)."
+            ) from None
+        self.optimizer.zero_grad(set_to_none=True)
+        self.budget = max(self.budget // 2, max(r.row.length for r in rows))
+        outcome.stats.clear()
+        outcome.loss = 0.0
+        outcome.notes.append(
+            f"Out of memory: micro-batches now hold {self.budget} tokens instead of "
+            f"{self.policy.config.max_tokens_per_microbatch}."
+        )
+
+
+def make_optimizer(policy: Policy, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Weight decay for matrices only."""
+    trained = [p for p in policy.packed.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if config.type == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+
+
+def unique_tokens(rows: Sequence[CreditRow]) -> int:
+    """Tokens of the rows with every prompt counted once a group."""
+    prompts = {row.group: row.row.prompt.length for row in rows}
+    return sum(prompts.values()) + sum(r.row.length - r.row.prompt.length for r in rows)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA raises its own error; the CPU allocator a RuntimeError with this text."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _joined(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """All parts as one; None as soon as one is missing."""
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if known and len(known) == len(parts) else None

@@ -1,0 +1,130 @@
+"""Writes the run folder while the run goes on: rows are appended, nothing is rewritten.
+
+    metrics.jsonl     a row a step
+    rollouts.jsonl    a row a completion, rejected groups included
+    samples.jsonl     a row a sample, when it is first seen
+    images/           its pictures, named by content
+    discarded-N.jsonl rows set aside when run number N + 1 went on from an older checkpoint
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from observe_r1.records import append_rows, read_rows
+from observe_r1.types import Sample, WeightedGroup
+
+METRICS, ROLLOUTS, SAMPLES, IMAGES = "metrics.jsonl", "rollouts.jsonl", "samples.jsonl", "images"
+GROWING = (METRICS, ROLLOUTS, SAMPLES)
+SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
+
+
+class Recorder:
+    """One run folder; other processes than the first hold one that writes nothing."""
+
+    def __init__(self, folder: Path, *, enabled: bool = True) -> None:
+        self.folder = folder
+        self.enabled = enabled
+        self._seen: set[str] = set()
+        if enabled:
+            (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+
+    def write(
+        self, step: int, groups: Sequence[WeightedGroup], metrics: Mapping[str, float]
+    ) -> None:
+        """Everything about one step; the metrics row comes last and marks the step complete."""
+        if not self.enabled:
+            return
+        new = {g.scored.sample.id: g.scored.sample for g in groups}
+        fresh = [sample for sample_id, sample in new.items() if sample_id not in self._seen]
+        append_rows(self.folder / SAMPLES, [self._sample_row(sample) for sample in fresh])
+        self._seen.update(sample.id for sample in fresh)
+        append_rows(self.folder / ROLLOUTS, rollout_rows(step, groups))
+        append_rows(self.folder / METRICS, [{"step": step, **metrics}])
+
+    def sizes(self) -> dict[str, int]:
+        """How long each growing file is: what a checkpoint remembers."""
+        return {name: _size(self.folder / name) for name in GROWING}
+
+    def rewind(self, sizes: Mapping[str, int]) -> None:
+        """Go back to what a checkpoint remembers; what came after is set aside, never doubled."""
+        if not self.enabled:
+            return
+        aside = [row for name in GROWING for row in _cut(self.folder / name, sizes.get(name, 0))]
+        if aside:
+            number = 1 + sum(1 for _ in self.folder.glob("discarded-*.jsonl"))
+            append_rows(self.folder / f"discarded-{number}.jsonl", aside)
+        if (self.folder / SAMPLES).exists():
+            self._seen = {row["sample_id"] for row in read_rows(self.folder / SAMPLES)}
+
+    def _sample_row(self, sample: Sample) -> dict[str, Any]:
+        return {
+            "sample_id": sample.id,
+            "question": sample.question,
+            "answer": sample.answer,
+            "kind": sample.kind,
+            "options": list(sample.options),
+            "images": [self._keep_image(data) for data in sample.images],
+            "family": sample.family,
+            "level": sample.level,
+            "rung": sample.rung,
+        }
+
+    def _keep_image(self, data: bytes) -> str:
+        suffix = next((s for start, s in SUFFIXES.items() if data.startswith(start)), ".img")
+        name = f"{IMAGES}/{hashlib.sha256(data).hexdigest()[:20]}{suffix}"
+        path = self.folder / name
+        if not path.exists():
+            path.write_bytes(data)
+        return name
+
+
+def rollout_rows(step: int, groups: Sequence[WeightedGroup]) -> Iterator[dict[str, Any]]:
+    """A row a completion."""
+    for number, group in enumerate(groups):
+        scored = group.scored
+        triples = zip(
+            scored.rollout.completions_G, scored.scores_G, group.advantages_G, strict=True
+        )
+        for index, (completion, score, advantage) in enumerate(triples):
+            yield {
+                "step": step,
+                "sample_id": scored.sample.id,
+                "group": number,
+                "index": index,
+                "text": completion.text,
+                "num_tokens": completion.num_tokens,
+                "truncated": completion.truncated,
+                "correct": score.correct,
+                "rewards": dict(score.rewards),
+                "reward": score.reward,
+                "bonus": score.bonus,
+                "solve_rate": scored.solve_rate,
+                "weight": group.weight,
+                "advantage": advantage,
+                "admitted": group.admitted,
+            }
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _cut(path: Path, size: int) -> Iterable[dict[str, Any]]:
+    """Take everything past ``size`` off a file and return it as rows that name the file."""
+    if _size(path) <= size:
+        return []
+    with open(path, "rb+") as file:
+        file.seek(size)
+        tail = file.read()
+        file.truncate(size)
+    return [{"file": path.name, **row} for row in _parse(tail)]
+
+
+def _parse(tail: bytes) -> Iterator[dict[str, Any]]:
+    """Whole lines only: a line torn by a kill is worth nothing."""
+    for line in tail.splitlines(keepends=True):
+        if line.endswith(b"\n"):
+            yield json.loads(line)

@@ -1,0 +1,114 @@
+"""Weighted groups → packed rows with their credit → micro-batches.
+
+    group ─ split by completions if over the budget ─▶ rows ─ longest first into bins ─▶ micro-batches
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from observe_r1.losses import Denominators
+from observe_r1.policy.pack import PackedRow, pack_group, split_group
+from observe_r1.policy.prompts import EncodedPrompt
+from observe_r1.types import Sample, WeightedGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CreditRow:
+    """A packed row and what each of its completions is worth."""
+
+    row: PackedRow
+    advantages_G: tuple[float, ...]
+    weights_G: tuple[float, ...]
+    sampler_N: tuple[float, ...] | None
+    """The sampler's log-probs; None where the engine gave none."""
+    group: int
+    """Which of the batch's groups the row belongs to."""
+    old_N: Tensor | None = None
+    reference_N: Tensor | None = None
+
+    def with_logprobs(self, *, old: Tensor | None = None, reference: Tensor | None = None) -> "CreditRow":
+        return replace(
+            self,
+            old_N=self.old_N if old is None else old,
+            reference_N=self.reference_N if reference is None else reference,
+        )
+
+
+def make_rows(
+    groups: Sequence[WeightedGroup], encode: Callable[[Sample], EncodedPrompt], budget: int,
+    *, need_all: bool,
+) -> list[CreditRow]:  # fmt: skip
+    """Rows of the groups that move the policy; with ``need_all`` (a KL or entropy term) of every
+    admitted group. Completions that weigh nothing and empty ones are left out."""
+    rows = []
+    for number, group in enumerate(groups):
+        if group.has_signal or (need_all and group.admitted):
+            rows += _group_rows(number, group, encode(group.scored.sample), budget)
+    return rows
+
+
+def _group_rows(
+    number: int, group: WeightedGroup, prompt: EncodedPrompt, budget: int
+) -> list[CreditRow]:
+    completions = group.scored.rollout.completions_G
+    weights = group.completion_weights_G
+    counted = [i for i, c in enumerate(completions) if c.num_tokens and weights[i] != 0.0]
+    lengths = [completions[i].num_tokens for i in counted]
+    rows = []
+    what = f"Sample '{group.scored.sample.id}'"
+    for part in split_group(prompt.length, lengths, budget, what):
+        chosen = [completions[counted[i]] for i in part]
+        known = all(len(c.logprobs) == c.num_tokens for c in chosen)
+        rows.append(
+            CreditRow(
+                row=pack_group(prompt, [c.token_ids for c in chosen]),
+                advantages_G=tuple(group.advantages_G[counted[i]] for i in part),
+                weights_G=tuple(weights[counted[i]] for i in part),
+                sampler_N=tuple(x for c in chosen for x in c.logprobs) if known else None,
+                group=number,
+            )
+        )
+    return rows
+
+
+def count_denominators(groups: Sequence[WeightedGroup], max_new_tokens: int) -> Denominators:
+    """Over all admitted groups, whether they are computed or not."""
+    num_tokens = num_completions = 0.0
+    for group in groups:
+        if not group.admitted:
+            continue
+        pairs = zip(group.scored.rollout.completions_G, group.completion_weights_G, strict=True)
+        for completion, weight in pairs:
+            num_tokens += weight * completion.num_tokens
+            num_completions += weight
+    return Denominators(
+        num_tokens=num_tokens, num_completions=num_completions, max_new_tokens=max_new_tokens
+    )
+
+
+def fill_microbatches(rows: Sequence[CreditRow], budget: int) -> list[list[CreditRow]]:
+    """Longest rows first, each into the first bin it fits: few bins, and the worst case is first."""
+    bins: list[list[CreditRow]] = []
+    room: list[int] = []
+    for row in sorted(rows, key=lambda r: -r.row.length):
+        place = next((i for i, left in enumerate(room) if left >= row.row.length), None)
+        if place is None:
+            bins.append([row])
+            room.append(budget - row.row.length)
+        else:
+            bins[place].append(row)
+            room[place] -= row.row.length
+    return bins
+
+
+def share_rows(rows: Sequence[CreditRow], num_processes: int) -> list[list[CreditRow]]:
+    """Longest rows first to whoever has least: every process computes about as many tokens."""
+    shares: list[list[CreditRow]] = [[] for _ in range(num_processes)]
+    tokens = [0] * num_processes
+    for row in sorted(rows, key=lambda r: -r.row.length):
+        rank = tokens.index(min(tokens))
+        shares[rank].append(row)
+        tokens[rank] += row.row.length
+    return shares

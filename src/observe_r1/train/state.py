@@ -1,0 +1,146 @@
+"""Where a run stands, and checkpoints of it: a run that is stopped and resumed leaves no trace.
+
+    checkpoints/step-000120/     weights and processor as from_pretrained reads them
+        training/state.json      step, updates, streaks, curriculum, sizes of the growing files
+        training/optimizer.safetensors
+        training/rng-<rank>.safetensors
+    checkpoints/latest           the newest, checkpoints/best the best measured
+
+Nothing in a checkpoint is pickled: a run folder from a stranger cannot execute code. A checkpoint is
+written under a temporary name and renamed when it is whole.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from observe_r1.errors import RunError
+from observe_r1.policy.load import Policy, save_model, trained_model
+from observe_r1.records import read_json, write_json
+from observe_r1.train.health import Health
+
+CHECKPOINTS, TRAINING = "checkpoints", "training"
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Everything that counts upwards."""
+
+    step: int = 0
+    """Steps that are done."""
+    seconds: float = 0.0
+    """Time spent by all parts of this run so far."""
+    best: float | None = None
+    health: Health = field(default_factory=Health)
+
+    def remaining_steps(self, max_steps: int, max_minutes: float | None) -> Iterator[int]:
+        """Numbers of the steps to do, counted from 1, until a limit is reached."""
+        while self.step < max_steps:
+            if max_minutes is not None and self.seconds >= 60 * max_minutes:
+                return
+            started = time.perf_counter()
+            yield self.step + 1
+            self.seconds += time.perf_counter() - started
+            self.step += 1
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    return run / CHECKPOINTS / f"step-{step:06d}"
+
+
+def save_checkpoint(
+    run: Path, policy: Policy, optimizer: torch.optim.Optimizer, values: dict[str, Any],
+    *, step: int, keep: int,
+) -> Path:  # fmt: skip
+    """Write a checkpoint whole or not at all, point ``latest`` at it, drop the oldest ones."""
+    folder = checkpoint_folder(run, step)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / TRAINING).mkdir(parents=True)
+    save_model(policy, part)
+    save_file(optimizer_tensors(policy, optimizer), part / TRAINING / "optimizer.safetensors")
+    save_file({"cpu": torch.get_rng_state()}, part / TRAINING / "rng-0.safetensors")
+    write_json(part / TRAINING / "state.json", {"step": step, **values})
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+    point(run, "latest", folder)
+    drop_old(run, keep)
+    return folder
+
+
+def point(run: Path, name: str, folder: Path) -> None:
+    """A relative link, replaced in one move, so that a run folder can be carried elsewhere."""
+    link, part = run / CHECKPOINTS / name, run / CHECKPOINTS / f".{name}.part"
+    part.unlink(missing_ok=True)
+    part.symlink_to(folder.name)
+    os.replace(part, link)
+
+
+def drop_old(run: Path, keep: int) -> None:
+    """Keep the newest ``keep`` and whatever a link points at."""
+    linked = {p.resolve() for p in (run / CHECKPOINTS).iterdir() if p.is_symlink()}
+    for folder in sorted((run / CHECKPOINTS).glob("step-*"))[:-keep]:
+        if folder.resolve() not in linked:
+            shutil.rmtree(folder)
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    link = run / CHECKPOINTS / "latest"
+    return link.resolve() if link.exists() else None
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    path = folder / TRAINING / "state.json"
+    if not path.exists():
+        raise RunError(
+            f"{folder} holds weights but no training state, so nothing can be resumed from it. "
+            "Resume the run folder it belongs to, or start a new run with it as the model."
+        )
+    return read_json(path)
+
+
+def load_weights(policy: Policy, folder: Path) -> None:
+    """Put a checkpoint's weights, or its adapters, into a policy of the same shape."""
+    base = trained_model(policy)
+    if policy.config.lora is not None:
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(policy.model, load_file(folder / "adapter_model.safetensors"))
+        return
+    saved = type(base).from_pretrained(folder, dtype=base.dtype)
+    base.load_state_dict(saved.state_dict())
+
+
+def load_training(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
+    """Optimizer and random numbers; weights were loaded with the policy."""
+    restore_optimizer(policy, optimizer, load_file(folder / TRAINING / "optimizer.safetensors"))
+    torch.set_rng_state(load_file(folder / TRAINING / "rng-0.safetensors")["cpu"])
+
+
+def optimizer_tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """``<parameter>/<state name>`` → tensor: no pickle, and readable by anyone."""
+    return {
+        f"{name}/{key}": torch.as_tensor(value).detach().cpu().contiguous()
+        for name, parameter in policy.packed.named_parameters()
+        for key, value in sorted(optimizer.state.get(parameter, {}).items())
+        if value is not None
+    }
+
+
+def restore_optimizer(
+    policy: Policy, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
+) -> None:
+    for name, parameter in policy.packed.named_parameters():
+        mine = {k.rsplit("/", 1)[1]: v for k, v in tensors.items() if k.rsplit("/", 1)[0] == name}
+        if mine:
+            # The step counter stays where the optimizer wants it; the moments go with the weights.
+            optimizer.state[parameter] = {
+                k: v if k == "step" else v.to(parameter.device) for k, v in mine.items()
+            }
