@@ -228,40 +228,58 @@ def _group_rows(question: Question, step: int, group: int, answers: list[dict]) 
 
 
 def _metrics(rng: random.Random, rows: list[dict], step: int, size: Size) -> dict:
-    def mean(values: list[float]) -> float | None:
+    def mean(values: list) -> float | None:
         return sum(values) / len(values) if values else None
 
     progress = step / max(size.planned_steps or size.steps, 1)
     tokens = sum(row["num_tokens"] for row in rows)
     prompt_tokens = 150 * size.prompts
-    return {
-        "step": step,
+    rates = [row["solve_rate"] for row in rows if row["index"] == 0]
+    means = {
         "accuracy": mean([row["correct"] for row in rows]),
         "format": mean([row["rewards"]["format"] * 2 for row in rows]),
         "reward": mean([row["reward"] for row in rows]),
-        "reward/accuracy": mean([row["rewards"]["accuracy"] for row in rows]),
-        "reward/format": mean([row["rewards"]["format"] for row in rows]),
         "bonus": mean([row["bonus"] for row in rows]),
-        "zero_signal_share": mean([float(row["solve_rate"] in (0.0, 1.0)) for row in rows]),
-        "truncated_share": mean([float(row["truncated"]) for row in rows]),
+        "rewards/accuracy": mean([row["rewards"]["accuracy"] for row in rows]),
+        "rewards/format": mean([row["rewards"]["format"] for row in rows]),
+        "solve_rate/none": mean([rate == 0 for rate in rates]),
+        "solve_rate/some": mean([0 < rate < 1 for rate in rates]),
+        "solve_rate/all": mean([rate == 1 for rate in rates]),
+        "groups/zero_weight": mean([rate in (0, 1) for rate in rates]),
+        "weight": mean([row["weight"] for row in rows]),
         "length": tokens / len(rows),
         "length_correct": mean([row["num_tokens"] for row in rows if row["correct"]]),
         "length_wrong": mean([row["num_tokens"] for row in rows if not row["correct"]]),
+        "truncated": mean([row["truncated"] for row in rows]),
+    }
+    histogram = {
+        f"solve_rate/histogram/{eighth}": sum(round(rate * 8) == eighth for rate in rates)
+        for eighth in range(9)
+    }
+    return {
+        "step": step,
+        **{name: value for name, value in means.items() if value is not None},
+        **histogram,
+        "groups/drawn": len(rates),
+        "groups/admitted": len(rates),
         "entropy": 1.1 - 0.7 * progress + rng.gauss(0, 0.03),
-        "kl": 0.02 * progress + abs(rng.gauss(0, 0.002)),
-        "clip_share": abs(rng.gauss(0.01, 0.005)),
-        "mismatch": abs(rng.gauss(0.0004, 0.0001)),
+        "clip_low": abs(rng.gauss(0.01, 0.005)),
+        "clip_high": abs(rng.gauss(0.008, 0.004)),
+        "mismatch/logprob": abs(rng.gauss(0.004, 0.001)),
+        "mismatch/kl": abs(rng.gauss(0.0004, 0.0001)),
+        "loss": rng.gauss(0, 0.01),
         "grad_norm": abs(rng.gauss(0.6, 0.15)),
-        "learning_rate": 1e-5 * (0.5 + 0.5 * math.cos(math.pi * progress)),
-        "rung": progress * (NUM_RUNGS - 1),
-        "tokens_computed": prompt_tokens + tokens,
-        "tokens_unique": prompt_tokens + tokens,
-        "tokens_repeated": prompt_tokens * size.group_size + tokens,
-        "seconds/generate": 1.6 + rng.random() * 0.3,
-        "seconds/score": 0.05,
-        "seconds/update": 0.8 + rng.random() * 0.2,
-        "seconds": 2.5 + rng.random() * 0.4,
-        "memory": 1.2e9 + rng.random() * 1e8,
+        "lr": 1e-5 * (0.5 + 0.5 * math.cos(math.pi * progress)),
+        "curriculum/rung": round(progress * (NUM_RUNGS - 1)),
+        "curriculum/samples_seen": step * size.prompts,
+        "tokens/generated": tokens,
+        "tokens/computed": prompt_tokens + tokens,
+        "tokens/unique": prompt_tokens + tokens,
+        "timing/step": 2.5 + rng.random() * 0.4,
+        "timing/generate": 1.6 + rng.random() * 0.3,
+        "timing/score": 0.05,
+        "timing/optimise": 0.8 + rng.random() * 0.2,
+        "memory/process": 1200 + rng.random() * 100,
     }
 
 

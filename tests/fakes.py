@@ -120,3 +120,32 @@ def sample(number: int = 0, *, images: int = 1, question: str | None = None) -> 
         images=pictures,
         source="fake",
     )
+
+
+def weighted_group(
+    rewards: tuple[float, ...], token_ids: tuple[tuple[int, ...], ...], *, number: int = 0,
+    weights: tuple[float, ...] | None = None, admitted: bool = True, images: int = 1,
+) -> Any:  # fmt: skip
+    """A group whose advantages are its rewards less their mean."""
+    from observe_r1.types import Completion, RolloutGroup, Score, ScoredGroup, WeightedGroup
+
+    mean = sum(rewards) / len(rewards)
+    completions = tuple(Completion(text="x" * len(ids), token_ids=ids) for ids in token_ids)
+    scores = tuple(
+        Score(rewards={"accuracy": r}, reward=r, correct=r > 0, well_formed=True) for r in rewards
+    )
+    rollout = RolloutGroup(sample=sample(number, images=images), completions_G=completions)
+    return WeightedGroup(
+        scored=ScoredGroup(rollout=rollout, scores_G=scores),
+        advantages_G=tuple(r - mean for r in rewards),
+        weight=1.0,
+        admitted=admitted,
+        completion_weights_G=weights or (1.0,) * len(rewards),
+    )
+
+
+def save_tiny(folder: Any) -> str:
+    """The tiny model as a folder that ``from_pretrained`` reads."""
+    tiny_model().save_pretrained(folder)
+    byte_processor().save_pretrained(folder)
+    return str(folder)

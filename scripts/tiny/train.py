@@ -27,7 +27,7 @@ SEED = 0
 """Seed of the items; recipes and evaluations use others."""
 
 BATCH = 64
-STEPS = 4000
+STEPS = 3000
 PEAK_LEARNING_RATE = 3e-3
 WARM_UP_STEPS = 150
 DECAY_SHARE = 0.4

@@ -106,12 +106,17 @@ class Score:
     """
 
     rewards: Mapping[str, float]
+    """By name, weights in them: their sum and the bonus are the reward."""
     reward: float
     """The total, bonus included."""
     correct: bool
     """Graded right, whatever rewards the recipe uses: solve rates come from here."""
     well_formed: bool
     bonus: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """What stands inside combined rewards, by dotted name ("ladder.judge"); not summed again."""
+    bonus_after: bool = False
+    """The bonus joins the advantage after normalisation, not the reward before it."""
     answer: str | None = None
     """The extracted answer, None where there is none."""
 

@@ -20,6 +20,10 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 Item = TypeVar("Item")
 
 
+class Stopped(Exception):
+    """Ctrl-C in a command that can go on; says how. No user error: the status is another."""
+
+
 class Tick(Protocol):
     """Told how many more things are done, and what to show beside the bar."""
 

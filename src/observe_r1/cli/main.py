@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from observe_r1.cli.console import complain
+from observe_r1.cli.console import Stopped, complain
 from observe_r1.errors import ObserveError
 
 app = typer.Typer(
@@ -66,34 +66,37 @@ def _main(
     pass
 
 
+VERBS = [
+    ("demo", "demo", "demo"),
+    ("doctor", "doctor", "doctor"),
+    ("recipes", "recipes", "recipes"),
+    ("data", "data", "app"),
+    ("train", "train", "train"),
+    ("eval", "eval", "eval_command"),
+    ("report", "report", "report"),
+    ("view", "report", "view"),
+    ("compare", "report", "compare"),
+    ("reproduce", "reproduce", "reproduce"),
+    ("export", "export", "app"),
+    ("plan", "plan", "plan"),
+]
+"""Verb, module, and what in it is the command or the group of commands."""
+
+
 def _mount() -> None:
-    """Every verb, in the order in which they are listed by ``--help``."""
-    for module, verbs in VERBS:
+    """Every verb, in the order in which ``--help`` lists them."""
+    for verb, module, name in VERBS:
         try:
             commands = import_module(f"observe_r1.cli.{module}")
         except ModuleNotFoundError as error:
             if error.name != f"observe_r1.cli.{module}":
                 raise
             continue
-        for verb in verbs:
-            if isinstance(command := getattr(commands, verb.replace("-", "_")), typer.Typer):
-                app.add_typer(command, name=module)
-            else:
-                app.command(verb)(command)
-
-
-VERBS: list[tuple[str, list[str]]] = [
-    ("demo", ["demo"]),
-    ("doctor", ["doctor"]),
-    ("recipes", ["recipes"]),
-    ("data", ["app"]),
-    ("train", ["train"]),
-    ("eval", ["eval_"]),
-    ("report", ["report", "view", "compare"]),
-    ("reproduce", ["reproduce"]),
-    ("export", ["app"]),
-    ("plan", ["plan"]),
-]
+        command = getattr(commands, name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=verb)
+        else:
+            app.command(verb)(command)
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -105,6 +108,8 @@ def call(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
     try:
         status = app(args=arguments, standalone_mode=False)
+    except Stopped as stopped:
+        return _interrupted(str(stopped))
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
     except typer.Exit as error:
@@ -118,6 +123,8 @@ def call(arguments: list[str] | None = None) -> int:
         return _refuse(_missing_package(error))
     except OSError as error:
         return _refuse(_disk_problem(error))
+    if status == INTERRUPTED:  # how newer versions of Typer report Ctrl-C
+        return _interrupted()
     return status if isinstance(status, int) else 0
 
 
@@ -126,8 +133,8 @@ def _refuse(message: str) -> int:
     return USER_ERROR
 
 
-def _interrupted() -> int:
-    complain("observe-r1: interrupted. What was written stays; run the same command again.")
+def _interrupted(advice: str = "What was written stays; run the same command again.") -> int:
+    complain(f"observe-r1: stopped. {advice}")
     return INTERRUPTED
 
 
@@ -157,3 +164,6 @@ def _disk_problem(error: OSError) -> str:
 
 
 _mount()
+
+if __name__ == "__main__":
+    run()

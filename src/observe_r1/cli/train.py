@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from observe_r1.cli.console import complain, finish, say
+from observe_r1.cli.console import finish, say
 from observe_r1.cli.recipes import print_deviations
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ def train(
     from observe_r1.recipes import load_recipe
     from observe_r1.recipes.machine import detect_machine
     from observe_r1.recipes.resolve import Choice, resolve
+    from observe_r1.stages.questions import correct_length
 
     machine = detect_machine()
     choice = Choice(
         model=model, data=data, preset=preset, hardware=hardware, overrides=tuple(overrides or ())
     )
-    run = resolve(load_recipe(recipe), choice, machine)
+    run = resolve(load_recipe(recipe), choice, machine, lambda percent: correct_length(data, percent))
     say(headline(run, machine))
     print_deviations(run.deviations)
     if dry_run:
@@ -134,5 +135,4 @@ def _train(run: "RunConfig", out: Path | None, resume: bool) -> dict[str, Any]:
         raise ConfigError("no run folder was given. Say where to write: --out runs/NAME.")
     from observe_r1.cli.running import train_into
 
-    complain("")
     return train_into(run, out, resume)

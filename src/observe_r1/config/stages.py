@@ -99,6 +99,11 @@ class RLStage(TrainingStage, Scoring, Weighting):
         return self
 
     @property
+    def epochs(self) -> int:
+        """Passes over the data, as the curriculum counts them; 1 where it sets no number."""
+        return getattr(self.curriculum, "epochs", None) or 1
+
+    @property
     def completions_per_step(self) -> int:
         return self.prompts_per_step * self.group_size
 

@@ -42,7 +42,8 @@ def wilson(share: float, count: float, z: float = Z_95) -> tuple[float, float]:
     scale = 1 + z * z / count
     middle = (share + z * z / (2 * count)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low = 0.0 if share == 0.0 else max(0.0, middle - half)  # exact where the formula is, rounding aside
+    return low, 1.0 if share == 1.0 else min(1.0, middle + half)
 
 
 def share_of(right_and_total: Sequence[tuple[int, int]]) -> Share:

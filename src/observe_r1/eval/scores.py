@@ -44,6 +44,9 @@ class Scores:
     mean_tokens_correct: float | None
     mean_tokens_wrong: float | None
     per_level: Mapping[str, Share] = field(default_factory=dict)
+    """By level of difficulty, as probed."""
+    per_puzzle_level: Mapping[str, Share] = field(default_factory=dict)
+    """By the level at which a puzzle was made."""
     per_rung: Mapping[str, Share] = field(default_factory=dict)
     per_family: Mapping[str, Share] = field(default_factory=dict)
     per_kind: Mapping[str, Share] = field(default_factory=dict)
@@ -83,6 +86,7 @@ def compute_scores(
         mean_tokens_correct=_mean_tokens(row for row in all_rows if row["correct"]),
         mean_tokens_wrong=_mean_tokens(row for row in all_rows if not row["correct"]),
         per_level=_split(questions, answers_of, lambda s: s.level),
+        per_puzzle_level=_split(questions, answers_of, lambda s: s.metadata.get("puzzle_level")),
         per_rung=_split(questions, answers_of, lambda s: s.rung),
         per_family=_split(questions, answers_of, lambda s: s.family),
         per_kind=_split(questions, answers_of, lambda s: s.kind),

@@ -1,4 +1,4 @@
-"""Closed-form numbers: "3/4", "2\\sqrt{3}", "1 1/2", "1.2 * 10^5" → a value, without evaluating code.
+"""Closed-form numbers: "3/4", "2\\sqrt{3}", "1 1/2", "1.2 * 10^5" → a value; no code is evaluated.
 
 A recursive-descent reader over tokens. Values are exact fractions until a root or π makes them
 irrational. Depth, digits and powers are bounded, so no text can make it slow or large.
@@ -209,7 +209,7 @@ class _Reader:
         return value
 
     def _mixed(self, whole: Fraction, depth: int) -> Value:
-        """"2 1/2" and "2\\frac{1}{2}" add; "2\\frac{\\pi}{2}" and "2\\frac{3}{2}" multiply."""
+        """ "2 1/2" and "2\\frac{1}{2}" add; "2\\frac{\\pi}{2}" and "2\\frac{3}{2}" multiply."""
         written = self.kind() == "number"
         if written:
             top = parse_decimal(self.take("number").text)

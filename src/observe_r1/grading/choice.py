@@ -15,7 +15,7 @@ OPEN_LETTERS = "ABCDEFGHIJ"
 
 _BARE = re.compile(r"^[\s(\[{*\"'`]*([A-Za-z])[\s)\]}*\"'`.:,;]*$")
 _LED = re.compile(r"^[\s(\[*]*([A-Z])(?:\s*[)\]*]*\s*[.:,)\-]|\s*[)\]]|\s*=)[\s*)]*(?=\S)")
-_TOKEN = re.compile(r"(?<![A-Za-z0-9\\_'$^])([A-Z])(?![A-Za-z0-9_'^]|\s*\\?[=+*/<>])")
+_TOKEN = re.compile(r"(?<![A-Za-z0-9\\_'$^])([A-Z])(?![A-Za-z0-9_'^]|\s*\\?[=+*<>])")
 _SHOWN = re.compile(r"\(([A-Z])\)")
 _ANSWER_IS = re.compile(
     r"(?:answer|choice|option)(?:\s+(?:is|are|would be|must be|should be|:)|\s*[:=])\s*", re.I
@@ -58,30 +58,31 @@ def _read_sentence(text: str, known: tuple[str, ...], letters: str) -> tuple[str
 def _read_led(
     letter: str, rest: str, known: tuple[str, ...], letters: str
 ) -> tuple[str | None, str]:
-    """"B. 12 cm": the text may explain the letter; it may not name another option."""
+    """ "B. 12 cm": the text may explain the letter; it may not name another option."""
     by_text = _by_text(rest, known)
     if by_text is not None:
         own = known[letters.index(letter)] if letters.index(letter) < len(known) else None
         if by_text != letter and (own is None or squeeze(own) != squeeze(rest)):
             return None, f"the letter {letter} with the text of option {by_text}"
         return letter, "a letter and its text"
-    others = set(_letters_in(rest, letters)) - {letter}
-    if others and not _is_own_text(letter, rest, known, letters):
+    rest = _without_own_text(letter, rest, known, letters)
+    others = {*_letters_in(rest, letters), *_contained(rest, known)} - {letter}
+    if others:
         return None, "the answer names several options: " + ", ".join(sorted({letter, *others}))
     return letter, "a letter, then text"
 
 
-def _is_own_text(letter: str, rest: str, known: tuple[str, ...], letters: str) -> bool:
+def _without_own_text(letter: str, rest: str, known: tuple[str, ...], letters: str) -> str:
+    """Text after the letter, without the option's own words: they may name other letters."""
     index = letters.index(letter)
-    return index < len(known) and squeeze(known[index]) in squeeze(rest)
+    own = known[index] if index < len(known) else ""
+    return rest.replace(own, " ", 1) if own else rest
 
 
 def _after_marker(text: str) -> str | None:
     """What follows the last "the answer is"."""
-    found = None
-    for found in _ANSWER_IS.finditer(text):
-        pass
-    rest = text[found.end() :].strip() if found else ""
+    found = list(_ANSWER_IS.finditer(text))
+    rest = text[found[-1].end() :].strip() if found else ""
     return rest or None
 
 
@@ -146,7 +147,7 @@ def _by_number(text: str, known: tuple[str, ...]) -> list[int]:
 
 
 def _contained(text: str, known: tuple[str, ...]) -> list[str]:
-    """Options whose text stands in the answer as words, the longer ones hiding those inside them."""
+    """Options whose text stands in the answer as words; longer ones hide those inside them."""
     lowered = f" {re.sub(r'[^a-z0-9]+', ' ', text.casefold()).strip()} "
     found = []
     order = sorted(range(len(known)), key=lambda i: -len(known[i]))
@@ -159,7 +160,7 @@ def _contained(text: str, known: tuple[str, ...]) -> list[str]:
 
 
 def gold_letter(gold: str, options: Sequence[str] | None) -> str | None:
-    """The letter of a gold given as "B", "(B)", "B." or as an option's text; None when it is none."""
+    """The letter of a gold given as "B", "(B)", "B." or as an option's text, None otherwise."""
     text = clean(gold)
     match = re.fullmatch(r"[(\[]?([A-Za-z])[)\].:]*", text)
     known = tuple(clean(option) for option in options or ())

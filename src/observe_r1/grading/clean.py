@@ -32,6 +32,7 @@ _CHARACTERS = str.maketrans(
     }
 )  # fmt: skip
 _ROOT_SIGN = re.compile(r"√\s*(?:\(([^()√]*)\)|\{([^{}√]*)\}|([0-9]+(?:\.[0-9]+)?|[a-zA-Z]))")
+_HEADING = re.compile(r"^\s*#{1,6}\s+")
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__")
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|boldsymbol|bm|mbox"
@@ -41,7 +42,9 @@ _SIZES = re.compile(
     r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|displaystyle|textstyle|limits|nolimits"
     r"|rm|bf|it)(?![a-zA-Z])\.?"
 )
-_SPACES = re.compile(r"\\[,;: ]|\\(?:quad|qquad|thinspace|enspace|space|hspace\{[^{}]*\})(?![a-zA-Z])|~")
+_SPACES = re.compile(
+    r"\\[,;: ]|\\(?:quad|qquad|thinspace|enspace|space|hspace\{[^{}]*\})(?![a-zA-Z])|~"
+)
 _FRACTIONS = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _DEGREES = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degrees?(?![a-zA-Z])")
 _NAMES = re.compile(r"\\(le|ge|ne|lt|gt)q?(?:slant)?(?![a-zA-Z])")
@@ -84,12 +87,14 @@ def clean(text: str) -> str:
     if text.isascii() and text.isalnum():
         return text
     text = plain_unicode(visible(text))
+    text = _HEADING.sub("", text)
     text = _BOLD.sub(lambda m: m[1] or m[2], text).replace("**", "^")
     text = text.replace("{,}", ",").replace("\\!", "").replace("\\%", "%").replace("\\&", "&")
     if "\\" in text:
         text = _clean_commands(text)
     text = _DELIMITERS.sub(" ", text)
-    return re.sub(r"\s+", " ", text).strip().rstrip(".,;: ").strip("`").strip()
+    text = re.sub(r"\s+", " ", text).replace(" ^", "^")
+    return text.strip().rstrip(".,;: ").strip("`").strip()
 
 
 def _clean_commands(text: str) -> str:

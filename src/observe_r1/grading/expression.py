@@ -13,7 +13,9 @@ MAX_NESTING = 16
 MAX_DIGIT_RUN = 30
 MAX_POWERS = 12
 
-_FUNCTIONS = "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|exp|max|min|gcd|lcm"
+_FUNCTIONS = (
+    "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|exp|max|min|gcd|lcm"
+)
 _BARE_FUNCTION = re.compile(rf"(?<![a-zA-Z\\])({_FUNCTIONS})(?![a-zA-Z])")
 _BARE_PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
 _BARE_ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*\(([^()]*)\)")
@@ -50,6 +52,16 @@ def is_readable(text: str) -> bool:
     return depth == 0 and deepest <= MAX_NESTING
 
 
+_NAMED_FUNCTION = re.compile(
+    rf"\\(?:{_FUNCTIONS}|binom)(?![a-zA-Z])|(?<![a-zA-Z])(?:{_FUNCTIONS})\s*\("
+)
+
+
+def holds_function(text: str) -> bool:
+    """Whether a number may be written with a function our own reader does not know."""
+    return len(text) <= MAX_EXPRESSION_CHARS and _NAMED_FUNCTION.search(text) is not None
+
+
 def read_gold_expression(gold: str) -> bool:
     """Whether a gold can be checked as a mathematical answer."""
     structure = read_structure(clean(gold))
@@ -73,10 +85,10 @@ def _has_words(latex: str) -> bool:
     return _WORD.search(_COMMAND.sub(" ", latex)) is not None
 
 
-def grade_expression(answer: str, gold: str) -> tuple[bool, str]:
-    """Whether an answer equals a mathematical gold, and why or why not."""
+def grade_expression(answer: str, gold: str) -> tuple[bool | None, str]:
+    """Whether an answer equals a mathematical gold (None: it cannot be read), and why."""
     if len(answer) > MAX_ANSWER_CHARS:
-        return False, "the answer is too long to be an expression"
+        return None, "the answer is too long to be an expression"
     if squeeze(answer) == squeeze(gold) and squeeze(gold):
         return True, "written the same"
     said, wanted = strip_lead(clean(answer)), clean(gold)
@@ -87,7 +99,7 @@ def grade_expression(answer: str, gold: str) -> tuple[bool, str]:
 
     if same_structure(read_structure(wanted), read_structure(said), same):
         return True, "equal"
-    return False, trouble[0] if trouble else "not equal"
+    return (None, trouble[0]) if trouble else (False, "not equal")
 
 
 def _same_single(gold: str, answer: str, trouble: list[str]) -> bool:
@@ -102,7 +114,7 @@ def _same_single(gold: str, answer: str, trouble: list[str]) -> bool:
         sides = read_quantities(answer)
         if sides:
             return any(same_quantity(number, side) for side in sides)
-        if not _COMMAND.search(answer) and not re.search(r"[a-z]\(", answer):
+        if not holds_function(answer):
             return False
     return _check(gold, answer, trouble)
 

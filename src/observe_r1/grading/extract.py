@@ -42,9 +42,7 @@ def last_box(text: str) -> str | None:
         elif token == "}" and stack:
             start, is_box = stack.pop()
             open_boxes -= is_box
-            if is_box and open_boxes == 0:
-                found = (start, match.start())
-            elif is_box and found is None:
+            if (is_box and open_boxes == 0) or (is_box and found is None):
                 found = (start, match.start())
     if found is None:
         bare = _BARE_BOX.findall(text[-MAX_PLAIN_CHARS:])
@@ -70,11 +68,18 @@ def _extract_plain(completion: str) -> tuple[str | None, str]:
 
 
 def _after_marker(text: str) -> str | None:
-    last = None
-    for last in _MARKER.finditer(text):
-        pass
-    if last is None:
+    found = list(_MARKER.finditer(text))
+    if not found:
         return None
-    rest = text[last.end() :].strip()
+    rest = text[found[-1].end() :].strip()
     end = _SENTENCE_END.search(rest)
     return (rest[: end.start()] if end else rest).strip(" *") or None
+
+
+_FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\(([^\n]+?)\\\)|\\\[([^\n]+?)\\\]")
+
+
+def last_formula(text: str) -> str | None:
+    """The last formula between dollar signs or their like: for untagged answers only."""
+    found = _FORMULA.findall(text[-2000:])
+    return next((part for part in found[-1] if part), None) if found else None

@@ -7,10 +7,10 @@ from typing import Literal
 
 from observe_r1.errors import DataError
 from observe_r1.grading.choice import gold_letter, letters_for, read_choice
-from observe_r1.grading.expression import grade_expression
-from observe_r1.grading.extract import Extract, extract_answer, last_box
+from observe_r1.grading.expression import grade_expression, holds_function
+from observe_r1.grading.extract import Extract, extract_answer, last_box, last_formula
 from observe_r1.grading.kinds import check_gold, infer_kind, part_golds
-from observe_r1.grading.quantity import read_quantities, read_quantity, same_quantity
+from observe_r1.grading.quantity import last_number, read_quantities, read_quantity, same_quantity
 from observe_r1.grading.sequence import read_maze, read_steps, solves_maze
 from observe_r1.grading.shapes import (
     MIN_OVERLAP,
@@ -31,13 +31,15 @@ class Grade:
     """Whether a completion is right, what it answered, and why.
 
     Example:
-        grade("<answer>3 cm</answer>", "3") → Grade(correct=True, answer="3 cm", reason="equal numbers")
+        grade("<answer>3 cm</answer>", "3") → Grade(True, answer="3 cm", reason="equal numbers")
     """
 
     correct: bool
     answer: str | None
     """The extracted text; None where there is no answer."""
     reason: str
+    readable: bool = True
+    """False where no answer of the gold's kind could be read: nothing was compared."""
 
 
 def grade(
@@ -58,10 +60,10 @@ def grade(
     resolved = _resolve(gold, kind, tuple(options or ()))
     answer, where = extract_answer(completion, extract)
     if answer is None:
-        return Grade(False, None, where)
+        return Grade(False, None, where, readable=False)
     judged = _unbox(answer)
     correct, reason = _RULES[resolved](judged, gold, options, extract == "plain")
-    return Grade(correct, answer, reason)
+    return Grade(bool(correct), answer, reason, readable=correct is not None)
 
 
 @lru_cache(maxsize=16384)
@@ -80,7 +82,13 @@ def _unbox(answer: str) -> str:
     return answer
 
 
-def _number(answer: str, gold: str, *_: object) -> tuple[bool, str]:
+Judged = tuple[bool | None, str]
+"""Right or wrong, None where the answer cannot be read; and why."""
+
+
+def _number(
+    answer: str, gold: str, _: Sequence[str] | None = None, untagged: bool = False
+) -> Judged:
     wanted = read_quantity(gold)
     if wanted is None:
         raise DataError(f"gold answer {gold[:80]!r} is not a number.")
@@ -89,26 +97,36 @@ def _number(answer: str, gold: str, *_: object) -> tuple[bool, str]:
         return True, "equal numbers"
     if sides:
         return False, "another number"
-    return False, "the answer does not state one number"
+    if holds_function(answer):
+        return grade_expression(answer, gold)
+    said = last_number(answer) if untagged else None
+    if said is not None:
+        correct = same_quantity(wanted, said)
+        return correct, "equal to the last number" if correct else "another last number"
+    return None, "the answer does not state one number"
 
 
-def _expression(answer: str, gold: str, *_: object) -> tuple[bool, str]:
-    return grade_expression(answer, gold)
+def _expression(
+    answer: str, gold: str, _: Sequence[str] | None = None, untagged: bool = False
+) -> Judged:
+    correct, reason = grade_expression(answer, gold)
+    if correct or not untagged:
+        return correct, reason
+    formula = last_formula(answer)
+    return grade_expression(formula, gold) if formula else (correct, reason)
 
 
-def _choice(
-    answer: str, gold: str, options: Sequence[str] | None, *_: object
-) -> tuple[bool, str]:
+def _choice(answer: str, gold: str, options: Sequence[str] | None, *_: object) -> Judged:
     wanted = gold_letter(gold, options)
     if wanted is None:
         raise DataError(f"gold answer {gold[:80]!r} is no option.")
     picked, how = read_choice(answer, options, letters_for(options, wanted))
     if picked is None:
-        return False, how
+        return None, how
     return picked == wanted, f"picks {picked}: {how}"
 
 
-def _parts(answer: str, gold: str, *_: object) -> tuple[bool, str]:
+def _parts(answer: str, gold: str, *_: object) -> Judged:
     wanted, said = part_golds(gold), part_golds(answer)
     if len(wanted) != len(said):
         return False, f"{len(said)} parts where {len(wanted)} are asked for"
@@ -119,39 +137,40 @@ def _parts(answer: str, gold: str, *_: object) -> tuple[bool, str]:
     return True, "every part is right"
 
 
-def _text(answer: str, gold: str, *_: object) -> tuple[bool, str]:
+def _text(answer: str, gold: str, *_: object) -> Judged:
     correct = same_words(answer, gold)
     return correct, "the same words" if correct else "other words"
 
 
-def _point(answer: str, gold: str, *_: object) -> tuple[bool, str]:
-    target, point = read_target(gold), read_point(answer)
+def _point(answer: str, gold: str, *_: object) -> Judged:
+    target = read_target(gold)
+    point = read_point(answer.replace("\\pm", "±").partition("±")[0])
     if target is None or point is None:
-        return False, "the answer is not one point"
+        return None, "the answer is not one point"
     correct = hits(target, point)
     return correct, "the point hits" if correct else "the point misses"
 
 
-def _box(answer: str, gold: str, *_: object) -> tuple[bool, str]:
+def _box(answer: str, gold: str, *_: object) -> Judged:
     wanted, said = read_box(gold), read_box(answer)
     if wanted is None or said is None:
-        return False, "the answer is not one box"
+        return None, "the answer is not one box"
     overlap = box_overlap(wanted, said)
     return overlap >= MIN_OVERLAP, f"overlap {overlap:.2f}"
 
 
-def _interval(answer: str, gold: str, *_: object) -> tuple[bool, str]:
+def _interval(answer: str, gold: str, *_: object) -> Judged:
     wanted, said = read_span(gold), read_span(answer)
     if wanted is None or said is None:
-        return False, "the answer is not one interval"
+        return None, "the answer is not one interval"
     overlap = span_overlap(wanted, said)
     return overlap >= MIN_OVERLAP, f"overlap {overlap:.2f}"
 
 
-def _sequence(answer: str, gold: str, *_: object) -> tuple[bool, str]:
+def _sequence(answer: str, gold: str, *_: object) -> Judged:
     steps = read_steps(answer)
     if steps is None:
-        return False, "the answer has no steps"
+        return None, "the answer has no steps"
     maze = read_maze(gold)
     if maze is not None:
         wrong = solves_maze(maze, steps)

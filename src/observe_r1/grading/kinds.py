@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from observe_r1.errors import DataError
 from observe_r1.grading.choice import gold_letter
@@ -11,6 +10,7 @@ from observe_r1.grading.expression import read_gold_expression
 from observe_r1.grading.quantity import read_quantity
 from observe_r1.grading.sequence import read_maze, read_steps
 from observe_r1.grading.shapes import read_box, read_span, read_target
+from observe_r1.grading.structure import read_structure
 from observe_r1.grading.words import accepted_variants, normalise
 from observe_r1.types import Kind
 
@@ -22,13 +22,6 @@ _FORMULA = re.compile(r"\\[a-zA-Z]+|[=^<>≤≥±√π]|[()\[\]{}]|(?<![a-z])[a-
 _SEVERAL_NUMBERS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:\s+-?[0-9]+(?:\.[0-9]+)?)+")
 _PROSE = re.compile(r"(?<![a-zA-Z\\])(?!(?:sin|cos|tan|log|exp|sqrt|and|or)\b)[a-zA-Z]{3,}")
 _PART_MARK = re.compile(r"\s*(?:^|(?<=[\s,;]))\(?(?:[a-h]|[ivx]{1,4}|[1-9])\)[.:]?\s+")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a gold cannot be checked."""
-
-    text: str
 
 
 def infer_kind(gold: str, options: Sequence[str] | None = None) -> Kind:
@@ -48,9 +41,12 @@ def infer_kind(gold: str, options: Sequence[str] | None = None) -> Kind:
         return "number"
     if _FORMULA.search(text) and not _PROSE.search(re.sub(r"\\[a-zA-Z]+", " ", text)):
         return "expression"
-    if re.fullmatch(r"[0-9][0-9.,\s]*(?:(?:,|and|or)\s*[0-9.\s]+)+", text):
-        return "expression"
-    return "text"
+    return "expression" if _is_list_of_numbers(text) else "text"
+
+
+def _is_list_of_numbers(text: str) -> bool:
+    structure = read_structure(text)
+    return structure.form != "one" and all(read_quantity(item) for item in structure.items)
 
 
 def split_parts(gold: str) -> list[str]:
@@ -118,8 +114,6 @@ def part_golds(text: str) -> list[str]:
     parts = split_parts(text)
     if len(parts) > 1:
         return parts
-    from observe_r1.grading.structure import read_structure
-
     structure = read_structure(clean(text))
     return list(structure.items) if structure.form in ("list", "set", "tuple") else parts
 

@@ -69,7 +69,10 @@ def _load() -> Any:
             cache.clear()
         if text not in cache:
             cache[text] = parse(
-                f"\\boxed{{{text}}}", config, fallback_mode="no_fallback", parsing_timeout=None  # type: ignore[arg-type]
+                f"\\boxed{{{text}}}",
+                config,
+                fallback_mode="no_fallback",
+                parsing_timeout=None,  # type: ignore[arg-type]
             )
         return cache[text]
 
@@ -82,10 +85,47 @@ def _load() -> Any:
         said = read(answer)
         if not said:
             return {"equal": False, "problem": "answer"}
+        if _surely_differ(wanted[0], said[0]):
+            return {"equal": False}
         return {"equal": bool(verify(wanted, said, timeout_seconds=None))}
 
     compare("x^{2}-1", "(x-1)(x+1)")
     return compare
+
+
+def _surely_differ(gold: Any, answer: Any) -> bool:
+    try:
+        return differ_in_value(gold, answer)
+    except Exception:  # sympy raises whatever it likes on odd formulas; the full comparison decides
+        return False
+
+
+def differ_in_value(gold: Any, answer: Any) -> bool:
+    """Whether two scalar expressions differ at some point, clearly: spares a slow simplification.
+
+    Symbols get one value a name, so "x + 1" and "y + 1" differ as well. Anything that is no finite
+    number there proves nothing.
+    """
+    import sympy
+
+    scalar = (sympy.Add, sympy.Mul, sympy.Pow, sympy.Number, sympy.NumberSymbol, sympy.Function)
+    if not isinstance(gold, scalar) or not isinstance(answer, scalar):
+        return False
+    for shift in (sympy.Rational(37, 100), sympy.Rational(-83, 100)):
+        values = [complex(_value_at(expression, shift)) for expression in (gold, answer)]
+        size = max(abs(value) for value in values)
+        if size < 1e12 and abs(values[0] - values[1]) > 1e-4 * max(size, 1.0):
+            return True
+    return False
+
+
+def _value_at(expression: Any, shift: Any) -> Any:
+    """The value where each symbol has a number of its own, made from its name."""
+    points = {
+        symbol: shift + sum(ord(char) * 7**i % 97 for i, char in enumerate(symbol.name)) / 53
+        for symbol in expression.free_symbols
+    }
+    return expression.subs(points).evalf(15)
 
 
 def _answer(compare: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +134,7 @@ def _answer(compare: Any, request: dict[str, Any]) -> dict[str, Any]:
         return compare(request["gold"], request["answer"])
     except OutOfTime:
         return {"equal": False, "problem": "time"}
-    except (Exception, RecursionError) as error:  # whatever a hostile formula does, it is no match
+    except Exception as error:  # whatever a hostile formula does, it is no match
         return {"equal": False, "problem": type(error).__name__}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from observe_r1.grading.arithmetic import NotANumber, Value, read_number
 from observe_r1.grading.clean import MAX_ANSWER_CHARS, clean
-from observe_r1.grading.units import Unit, is_noise, read_tail
+from observe_r1.grading.units import Unit, is_lead, is_noise, read_tail
 
 EXACT_DIGITS = 6
 """Significant digits from which a decimal stands for an exact gold such as 1/3 or 5√2."""
@@ -47,8 +47,15 @@ class Quantity:
 
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9]| [0-9])")
+_PLAIN = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*\^)")
-_ABOUT = re.compile(r"^(?:(?:is|are|=)\s+)?(?:approximately|approx\.?|about|around|roughly|nearly|≈)\s*", re.I)
+_RATIO_WORDS = re.compile(r"^([0-9]+)\s+to\s+([0-9]+)$")
+_UNIT_FRACTION = re.compile(
+    r"(?<=[0-9\s])\\frac\s*\{\s*([a-zA-Z]+)\s*\}\s*\{\s*([a-zA-Z^0-9{}]+?)\s*\}"
+)
+_ABOUT = re.compile(
+    r"^(?:(?:is|are|=)\s+)?(?:approximately|approx\.?|about|around|roughly|nearly|≈)\s*", re.I
+)
 _LEAD = re.compile(
     r"^(?:(?:so|thus|hence|therefore|then|and)\b,?\s*)?(?:the\s+|my\s+)?"
     r"(?:final\s+|correct\s+|right\s+|numerical\s+|exact\s+)?(?:answer|result|solution|value|option|choice)"
@@ -58,15 +65,30 @@ _LEAD = re.compile(
 _CURRENCY = re.compile(r"^(?:US\s*)?(dollars_sign|€|£)\s*")
 _SIDES = re.compile(r"\s*(?:=|≈|\\equiv(?![a-zA-Z]))+\s*")
 _FIRST_NUMBER = re.compile(r"[-+]?(?:\\frac|\\sqrt|\\pi|\.?[0-9]|\()")
-_LABEL = re.compile(r"^[A-Za-z](?:_\{?[A-Za-z0-9]\}?)?$|^\\(?:theta|alpha|beta|phi|gamma|lambda|mu)$")
-_COEFFICIENT = re.compile(r"^-?\s*(?:[0-9.]+\s*\*?\s*[a-z]|[a-z]\s*[-+/*^]\s*[0-9].*|[0-9.]+\s*[-+/]\s*[a-z])$|^-\s*[a-z]$")
-_WORD_VALUES = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_LABEL = re.compile(
+    r"^[A-Za-z](?:_\{?[A-Za-z0-9]\}?)?$|^\\(?:theta|alpha|beta|phi|gamma|lambda|mu)$"
+)
+_COEFFICIENT = re.compile(
+    r"^-?\s*(?:[0-9.]+\s*\*?\s*[a-z]|[a-z]\s*[-+/*^]\s*[0-9].*|[0-9.]+\s*[-+/]\s*[a-z])$|^-\s*[a-z]$"
+)
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORD_VALUES = {word: value for value, word in enumerate(_SMALL.split())}
+_WORD_VALUES |= {word: 20 + 10 * index for index, word in enumerate(_TENS.split())}
+
+
+_LOOSE = re.compile(
+    r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(?:\.[0-9]{1,30})?(?:/[0-9]{1,30})?(?:\s*%)?"
+)
+
+
+def last_number(text: str) -> Quantity | None:
+    """The last number that stands anywhere in a text: for untagged answers only."""
+    found = _LOOSE.findall(clean(text[-MAX_ANSWER_CHARS:]))
+    return read_quantity(found[-1]) if found else None
 
 
 def strip_lead(text: str) -> str:
@@ -79,17 +101,26 @@ def read_quantities(text: str, *, spaced_thousands: bool = True) -> tuple[Quanti
     """Every side of what the text states, in order; empty when it does not state one number."""
     if len(text) > MAX_ANSWER_CHARS:
         return ()
+    if _PLAIN.fullmatch(text):
+        return (_plain(text),)
     text = strip_lead(clean(text))
     text = _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
     if spaced_thousands:
         text = _SPACED_THOUSANDS.sub(lambda m: m.group().replace(" ", ""), text)
     text = _TIMES_TEN.sub(" * ", text)
+    text = _RATIO_WORDS.sub(r"\1:\2", text)
+    text = _UNIT_FRACTION.sub(r" \1/\2", text)
     if not text or "±" in text or "\\pm" in text:
         return ()
     try:
         return _read_sides(text)
     except NotANumber:
         return ()
+
+
+def _plain(text: str) -> Quantity:
+    decimals, digits = _precision(text)
+    return Quantity(value=Fraction(text), decimals=decimals, digits=digits)
 
 
 def read_quantity(text: str, *, spaced_thousands: bool = True) -> Quantity | None:
@@ -100,6 +131,8 @@ def read_quantity(text: str, *, spaced_thousands: bool = True) -> Quantity | Non
 
 def _read_sides(text: str) -> tuple[Quantity, ...]:
     parts = _SIDES.split(text)
+    if any("," in part for part in parts[1:]):
+        raise NotANumber("several statements")
     signs = [match.group().strip() for match in _SIDES.finditer(text)]
     sides = [_read_side(part) for part in parts]
     last = sides[-1]
@@ -171,7 +204,7 @@ def _read_front(text: str) -> Quantity | None:
     if start is None:
         return None
     before = text[: start.start()].strip()
-    if before and not is_noise(before, limit=16):
+    if before and not is_lead(before):
         return None
     body = text[start.start() :]
     try:
@@ -198,7 +231,7 @@ def _judge_rest(quantity: Quantity, written: str, rest: str) -> Quantity | None:
 
 
 def _add_smaller(quantity: Quantity, rest: str) -> Quantity | None:
-    """"5 ft 3 in", "2 h 48 m": a second amount in a smaller unit of the same dimension."""
+    """ "5 ft 3 in", "2 h 48 m": a second amount in a smaller unit of the same dimension."""
     assert quantity.unit is not None
     if quantity.unit.dimension == "time":
         rest = re.sub(r"(?<=[0-9])\s*m\b", " min", rest)
@@ -224,7 +257,7 @@ def _precision(literal: str | None) -> tuple[int | None, int | None]:
 
 
 def _read_words(text: str) -> Quantity | None:
-    """"Three", "twenty-five apples": number words alone, or with a noun."""
+    """ "Three", "twenty-five apples": number words alone, or with a noun."""
     words = text.lower().replace("-", " ").split()
     if not words or words[0] not in _WORD_VALUES:
         return None
@@ -232,7 +265,7 @@ def _read_words(text: str) -> Quantity | None:
     if value >= 20 and len(words) > 1 and 1 <= _WORD_VALUES.get(words[1], 0) <= 9:
         value, used = value + _WORD_VALUES[words[1]], 2
     tail = read_tail(" " + " ".join(words[used:]))
-    if tail.rest and not is_noise(tail.rest, limit=3) or tail.rest.split()[:1] == ["of"]:
+    if (tail.rest and not is_noise(tail.rest, limit=3)) or tail.rest.split()[:1] == ["of"]:
         return None
     if tail.multiplier != 1 or any(word in _WORD_VALUES for word in words[used:]):
         return None

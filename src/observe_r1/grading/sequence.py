@@ -51,7 +51,7 @@ def read_steps(text: str) -> tuple[str, ...] | None:
 
 
 def _spell_out(steps: list[str]) -> list[str]:
-    """"U, L" → "up, left", only where every step is such a letter."""
+    """ "U, L" → "up, left", only where every step is such a letter."""
     return [_SHORT[step] for step in steps] if set(steps) <= set(_SHORT) else steps
 
 

@@ -101,5 +101,3 @@ def span_overlap(a: Span, b: Span) -> float:
     common = max(min(a[1], b[1]) - max(a[0], b[0]), 0.0)
     union = (a[1] - a[0]) + (b[1] - b[0]) - common
     return common / union if union > 0 else 0.0
-
-

@@ -34,7 +34,10 @@ _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9,])")
 _LABELLED = re.compile(r"^\s*(\\?[A-Za-z]+(?:_\{?[A-Za-z0-9]+\}?|')?)\s*=\s*([^=]+)$")
 _MEMBER = re.compile(r"^\s*\\?[A-Za-z]\s*\\in(?![a-zA-Z])\s*")
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])|±")
-_ENDPOINT = r"(-?\s*(?:\\infty|[0-9]+(?:\.[0-9]+)?|[0-9]+/[0-9]+|\\frac\{[0-9]+\}\{[0-9]+\}|\\sqrt\{[0-9]+\}))"
+_ENDPOINT = (
+    r"(-?\s*(?:\\infty|[0-9]+(?:\.[0-9]+)?|[0-9]+/[0-9]+|\\frac\{[0-9]+\}\{[0-9]+\}"
+    r"|\\sqrt\{[0-9]+\}))"
+)
 _RELATION = r"(<=|>=|<|>|\\le|\\ge|\\lt|\\gt)"
 _ONE_SIDED = re.compile(rf"^([a-zA-Z])\s*{_RELATION}\s*{_ENDPOINT}$")
 _REVERSED = re.compile(rf"^{_ENDPOINT}\s*{_RELATION}\s*([a-zA-Z])$")
@@ -93,7 +96,8 @@ def _labelled(form: Form, items: list[str]) -> Structure:
     found = [match for match in matches if match is not None]
     if not found:
         return Structure(form, tuple(items))
-    values = [match[2].strip() if match else item for match, item in zip(matches, items, strict=True)]
+    pairs = zip(matches, items, strict=True)
+    values = [match[2].strip() if match else item for match, item in pairs]
     labels = tuple(match[1] for match in found)
     bases = {re.sub(r"_.*", "", label) for label in labels}
     distinct = len(found) == len(items) and len(bases) == len(items)
@@ -101,8 +105,8 @@ def _labelled(form: Form, items: list[str]) -> Structure:
 
 
 def _read_enclosed(text: str) -> Structure | None:
-    if text.startswith("\\{") and text.endswith("\\}"):
-        inner = text[2:-2]
+    inner = _inside_braces(text)
+    if inner is not None:
         items = [piece.strip() for piece in split_top(inner) if piece.strip()]
         return _labelled("set", items) if len(items) <= MAX_ITEMS and "|" not in inner else None
     if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]" or not _is_one_group(text):
@@ -114,6 +118,15 @@ def _read_enclosed(text: str) -> Structure | None:
     if len(items) == 2 and (brackets != "()" or any("\\infty" in item for item in items)):
         return Structure("interval", tuple(items), brackets=brackets)
     return Structure("tuple", tuple(items), brackets=brackets)
+
+
+def _inside_braces(text: str) -> str | None:
+    """Inside of a set, "\\{1, 2\\}" or plain "{1, 2}"."""
+    if text.startswith("\\{") and text.endswith("\\}"):
+        return text[2:-2]
+    if text.startswith("{") and text.endswith("}") and "," in text and _is_one_group(text):
+        return text[1:-1]
+    return None
 
 
 def _is_one_group(text: str) -> bool:
@@ -137,7 +150,7 @@ def _read_union(pieces: list[str]) -> Structure:
 
 
 def _read_relation(text: str) -> Structure | None:
-    """"x ≥ 2" is [2, ∞), "1 < x ≤ 3" is (1, 3], "x < 1 or x > 3" is their union."""
+    """ "x ≥ 2" is [2, ∞), "1 < x ≤ 3" is (1, 3], "x < 1 or x > 3" is their union."""
     if not re.search(r"[<>]|\\[lg][et](?![a-zA-Z])", text):
         return None
     pieces = [piece.strip() for piece in re.split(r",|\bor\b", text)]

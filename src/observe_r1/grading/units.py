@@ -18,6 +18,10 @@ class Unit:
     factor: Fraction
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 def _table() -> dict[str, Unit]:
     units: dict[str, Unit] = {}
 
@@ -76,15 +80,15 @@ _POWERS = {"square": 2, "squared": 2, "sq": 2, "sq.": 2, "cubic": 3, "cubed": 3,
 
 _WORD = re.compile(r"[^\W\d_]+\.?|dollars_sign|[%€£¢Ω]|\^\{?-?[0-9]\}?|[0-9]|[*/.()-]|\s+|\S")
 _NOISE_WORD = re.compile(r"[^\W\d_]{3,}$")
-_SHORT_WORDS = frozenset({"of", "in", "at", "is", "to", "by", "on", "as", "it", "or", "an", "a"})
-CHANGES_MEANING = frozenset(
+_SHORT_WORDS = _words("of in at is to by on as it an a so we be if my")
+CHANGES_MEANING = _words(
     "not no nor neither never none or and minus plus times over per half halves third thirds "
     "quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths "
     "ninth ninths tenth tenths hundredth hundredths thousandth thousandths twice double triple "
     "doubled tripled more less greater fewer above below least most between than except but "
     "without factorial root sum difference product ratio either else otherwise wrong incorrect "
     "false instead unknown impossible maybe perhaps possibly negative mod modulo log exp point "
-    "multiplied divided from until through".split()
+    "multiplied divided from until through cannot"
 )
 """Words that can turn a number into another: text holding one is not read as noise."""
 
@@ -102,7 +106,7 @@ class Tail:
 @lru_cache(maxsize=4096)
 def read_tail(text: str) -> Tail:
     """The unit or multiplier at the front of what follows a number."""
-    words = [word for word in _WORD.findall(text)]
+    words = _WORD.findall(text)
     multiplier, position = _read_multiplier(words)
     unit, position = _read_compound(words, position)
     return Tail(unit, multiplier, "".join(words[position:]).strip())
@@ -174,17 +178,36 @@ def _lookup(word: str) -> Unit | None:
 
 
 def is_noise(text: str, limit: int = 8) -> bool:
-    """Whether words around a number leave it as it is: "apples", "is the length of the side"."""
-    words = text.replace(",", " ").replace(":", " ").replace("(", " ").replace(")", " ").split()
+    """Whether words after a number leave it as it is: "apples", "is the length of the side"."""
+    words = _spoken(text)
     if len(words) > limit:
         return False
-    return all(_is_noise_word(word.strip(".'\"")) for word in words)
+    return all(
+        not word
+        or (_is_harmless(word) and (word.lower() in _SHORT_WORDS or _NOISE_WORD.match(word)))
+        for word in words
+    )
 
 
-def _is_noise_word(word: str) -> bool:
+_NAMES = re.compile(
+    r"\\(?:angle|measuredangle|triangle|square|overline|widehat|hat|vec|theta|alpha|beta|gamma|phi"
+    r"|lambda|mu|therefore|because|implies|Rightarrow)(?![a-zA-Z])"
+)
+"""What a quantity may be called before it is stated."""
+
+
+def is_lead(text: str, limit: int = 20) -> bool:
+    """Whether words before a number leave it as it is: "So the length of AB is"."""
+    words = _spoken(re.sub(r"[{}]", " ", _NAMES.sub(" ", text)))
+    return len(words) <= limit and all(
+        not word or (_is_harmless(word) and word.replace("'", "").isalpha()) for word in words
+    )
+
+
+def _spoken(text: str) -> list[str]:
+    return [word.strip(".'\"#") for word in re.sub(r"[,:()]", " ", text).split()]
+
+
+def _is_harmless(word: str) -> bool:
     lowered = word.lower()
-    if lowered in CHANGES_MEANING or lowered in _MULTIPLIERS or lowered in _POWERS:
-        return False
-    if lowered in _SHORT_WORDS or not lowered:
-        return True
-    return _NOISE_WORD.match(word) is not None
+    return not (lowered in CHANGES_MEANING or lowered in _MULTIPLIERS or lowered in _POWERS)

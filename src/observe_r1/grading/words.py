@@ -39,6 +39,7 @@ def normalise(text: str) -> tuple[str, ...]:
     """
     words = _WORD.findall(clean(text).casefold())
     words = [_SAME.get(word, word) for word in words if word not in _ARTICLES]
+    words = [word.lstrip("0") or "0" if word.isdecimal() else word for word in words]
     while words and words[0] == "-":
         words = words[1:]
     return tuple(word for word in words if word != "-")
@@ -59,7 +60,7 @@ def same_words(answer: str, gold: str) -> bool:
 
 
 def _yes_or_no(said: tuple[str, ...], wanted: set[tuple[str, ...]]) -> bool:
-    """"Yes, because …" is yes, as long as it does not say no as well."""
+    """ "Yes, because …" is yes, as long as it does not say no as well."""
     for verdict, opposite in (("yes", "no"), ("no", "yes")):
         if (verdict,) in wanted and said[:1] == (verdict,):
             return opposite not in said

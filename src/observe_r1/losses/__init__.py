@@ -15,7 +15,7 @@ from typing import Any
 from observe_r1.losses.clipped import clipped
 from observe_r1.losses.clipped_weight import clipped_weight
 from observe_r1.losses.inputs import Denominators, LossInputs, LossOutput, Stat
-from observe_r1.losses.kl import kl_estimate
+from observe_r1.losses.kl import kl_estimate, take_kl_from_advantages
 from observe_r1.losses.reduce import token_coefficients
 from observe_r1.losses.sequence_ratio import sequence_ratio
 
@@ -28,6 +28,8 @@ LOSSES: dict[str, Callable[[LossInputs, Any], LossOutput]] = {
 
 def compute_loss(inputs: LossInputs, config: Any) -> LossOutput:
     """The policy term of ``config.type``, then what every loss shares: KL and entropy."""
+    if inputs.reference_N is not None and config.kl.place == "reward":
+        inputs = take_kl_from_advantages(inputs, config.kl)
     output = LOSSES[config.type](inputs, config)
     loss, stats = output.loss, dict(output.stats)
     if inputs.reference_N is not None:

@@ -81,6 +81,18 @@ def inner_model(model: Any) -> Any:
     return base_model(model).model
 
 
+def language_model(model: Any) -> Any:
+    """The stack of text layers."""
+    inner = inner_model(model)
+    found = [getattr(inner, name) for name in LANGUAGE_MODELS if hasattr(inner, name)]
+    if not found:
+        raise ModelError(
+            f"{type(base_model(model)).__name__} has no part named {' or '.join(LANGUAGE_MODELS)}, so "
+            "its text layers cannot be told from its vision tower. Choose another model family."
+        )
+    return found[0]
+
+
 def output_head(model: Any) -> nn.Module:
     return base_model(model).get_output_embeddings()
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from observe_r1.policy.attention import row_mask
+from observe_r1.policy.attention import row_masks
 from observe_r1.policy.family import Family, inner_model, output_head
 from observe_r1.policy.logprobs import chunked_logprobs, scaled_logprobs
 from observe_r1.policy.pack import PackedRow
@@ -63,8 +63,9 @@ class PackedPolicy(nn.Module):
         positions = row.positions.to(device)
         pad = row.length - row.prompt.length
         blocks = torch.nn.functional.pad(row.prompt.blocks_L, (0, pad), value=-1).to(device)
-        mask = row_mask(
-            row.branch_S.to(device)[None], positions[:1], blocks[None], self.family
+        start = row.prompt.length
+        mask = row_masks(
+            tuple(n - 1 for n in row.lengths_G), positions[0, :start], blocks[:start], self.family
         )
         states = inner_model(self.model)(
             input_ids=row.ids_S.to(device)[None],

@@ -1,5 +1,6 @@
 """A name or folder → model and processor, ready to train."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from torch import nn
 
 from observe_r1.config.policy import LoRA, PolicyConfig
 from observe_r1.errors import ModelError
-from observe_r1.policy.family import Family, base_model, describe, end_token_ids, freeze_parts
+from observe_r1.policy import attention
+from observe_r1.policy.family import (
+    LANGUAGE_MODELS, Family, base_model, describe, end_token_ids, freeze_parts, language_model,
+)  # fmt: skip
 from observe_r1.policy.forward import PackedPolicy
 from observe_r1.policy.prompts import PromptEncoder
 
@@ -55,6 +59,9 @@ def load_policy(
 ) -> Policy:
     """Load weights and processor, freeze what is not trained, add LoRA if asked."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # theirs would be drawn across ours
 
     config = config or PolicyConfig()
     source = resolve_model(name)
@@ -76,6 +83,7 @@ def load_policy(
 def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str) -> Policy:
     """From a model and processor that are already in memory."""
     family = describe(model)
+    language_model(model).set_attn_implementation(attention.NAME)
     freeze_parts(
         model,
         vision=config.freeze_vision,
@@ -105,16 +113,17 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
     names = "|".join(lora.targets)
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=rf".*(language_model|text_model).*\.({names})",
-            task_type="CAUSAL_LM",
-        ),
+    settings = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=rf".*({'|'.join(LANGUAGE_MODELS)}).*\.({names})",
+        task_type="CAUSAL_LM",
     )
+    with warnings.catch_warnings():
+        # PEFT asks the model for a property that Transformers has renamed.
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".*gradient_checkpointing")
+        return get_peft_model(model, settings)
 
 
 def save_model(policy: Policy, folder: Path) -> None:

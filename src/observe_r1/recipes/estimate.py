@@ -63,13 +63,10 @@ def estimate(run: RunConfig, stage: RLStage, model: str, num_samples: int | None
 
 
 def count_steps(stage: RLStage, num_samples: int | None) -> int | None:
-    """Steps until ``max_steps`` or the end of the curriculum, whichever comes first."""
-    epochs = getattr(stage.curriculum, "epochs", None)
-    by_data = None
-    if num_samples is not None and epochs is not None:
-        by_data = -(-num_samples * epochs // stage.prompts_per_step)
-    limits = [limit for limit in (stage.max_steps, by_data) if limit is not None]
-    return min(limits) if limits else None
+    """``max_steps``, or as many as it takes to see the data ``epochs`` times."""
+    if stage.max_steps is not None or num_samples is None:
+        return stage.max_steps
+    return -(-num_samples * stage.epochs // stage.prompts_per_step)
 
 
 def _memory(stage: RLStage, billions: float, shape: Shape) -> dict[str, float]:

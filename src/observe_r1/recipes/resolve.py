@@ -5,7 +5,8 @@
 Each is laid over what stands to its left. Every one that leaves the paper says so in ``deviations``.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,16 @@ class Choice:
     overrides: Sequence[str] = ()
 
 
-def resolve(recipe: Recipe, choice: Choice, machine: Machine) -> RunConfig:
+CorrectLength = Callable[[int], float | None]
+"""A percentile of the lengths of the probe's correct completions, in tokens; None without a probe."""
+
+
+def resolve(
+    recipe: Recipe,
+    choice: Choice,
+    machine: Machine,
+    correct_length: CorrectLength = lambda percent: None,
+) -> RunConfig:
     """The configuration of a run of ``recipe`` with one model on one machine."""
     preset_name = choice.preset or choose_preset(recipe, choice.model)
     preset = find_preset(recipe, preset_name)
@@ -48,6 +58,7 @@ def resolve(recipe: Recipe, choice: Choice, machine: Machine) -> RunConfig:
     if hardware:
         values = _lay_over(values, _for_rl_stages(recipe, hardware), f"hardware '{hardware.name}'")
     values = _override(values, recipe, choice.overrides)
+    values = {**values, "stages": _measure_floors(values["stages"], choice.data, correct_length)}
     return build(
         RunConfig,
         {
@@ -136,6 +147,28 @@ def _only_rl_stage(section: str, recipe: Recipe) -> str:
     raise ConfigError(
         f"override of {section}: recipe '{recipe.name}' has no such section."
         f"{did_you_mean(section, {*names, 'heldout'}, 'It has')}"
+    )
+
+
+def _measure_floors(stages: Stages, data: str, correct_length: CorrectLength) -> Stages:
+    """``bonus.floor = "p25"``: a percentile of the probe's correct lengths becomes a number."""
+    measured = {}
+    for name, stage in stages.items():
+        floor = (stage.get("bonus") or {}).get("floor")
+        if isinstance(floor, str) and re.fullmatch(r"p\d{1,2}", floor):
+            tokens = correct_length(int(floor[1:]))
+            if tokens is None:
+                raise ConfigError(_no_floor(f"{name}.bonus.floor", floor, data))
+            stage = {**stage, "bonus": {**stage["bonus"], "floor": int(tokens)}}
+        measured[name] = stage
+    return measured
+
+
+def _no_floor(setting: str, floor: str, data: str) -> str:
+    return (
+        f"{setting} is '{floor}', a percentile of the probe's correct lengths, but the questions of "
+        f"{data} have not been probed. Measure them with 'observe-r1 data probe', or give a number: "
+        f"{setting}=20."
     )
 
 

@@ -21,91 +21,101 @@ class Panel:
     """Metric names, ``*`` for anything; a metric goes to the first panel that wants it."""
     unit: str = ""
     help: str = ""
+    other: bool = False
+    """Shown with the further metrics, which are folded away."""
 
 
 PANELS = (
     Panel(
         "accuracy",
         "Accuracy and format",
-        ("accuracy", "format", "accuracy/*", "heldout/*accuracy*", "eval/*accuracy*"),
+        ("accuracy", "format"),
         "share",
-        "Share of completions graded right, and share that keeps to the format.",
+        "Completions graded right, and completions that keep to the format.",
     ),
     Panel(
         "rewards",
         "Reward parts",
-        ("reward", "reward_mean", "reward/*", "rewards/*", "bonus", "bonus/*"),
-        "mean a completion",
+        ("reward", "rewards/*", "bonus"),
+        "points",
         "Every part of the reward, and the total with the bonus in it.",
     ),
     Panel(
         "signal",
         "Groups without signal",
-        ("zero_signal_share", "zero_signal*", "all_wrong*", "all_right*", "all_correct*"),
+        ("groups/zero_weight", "solve_rate/none", "solve_rate/all"),
         "share",
-        "Groups whose completions all earn the same: they move nothing.",
+        "Groups that move nothing, those all wrong and those all right.",
     ),
+    Panel("heldout", "Held-out questions", ("eval/*",), "share", "Measured while training goes on."),
     Panel(
         "length",
         "Length by correctness",
-        ("length", "length_correct", "length_wrong", "length/*", "length_*"),
+        ("length", "length_correct", "length_wrong"),
         "tokens",
         "Mean length of all completions, of correct ones and of wrong ones.",
     ),
-    Panel("entropy", "Entropy", ("entropy", "entropy*"), "nats a token", "How undecided it is."),
+    Panel("entropy", "Entropy", ("entropy",), "nats a token", "How undecided the policy is."),
     Panel(
         "kl",
         "KL from the reference",
-        ("kl", "kl/*", "kl_*"),
+        ("kl", "kl/*"),
         "nats a token",
         "How far the policy has moved from where it started.",
     ),
     Panel(
-        "truncated", "Cut off by the length limit", ("truncated*", "clipped_length*"), "share", ""
+        "truncated",
+        "Cut off by the length limit",
+        ("truncated",),
+        "share",
+        "Completions that had no room left for an answer.",
     ),
     Panel(
         "mismatch",
         "Sampler against trainer",
-        ("mismatch*", "sampler*", "*mismatch*"),
+        ("mismatch/*",),
         "nats a token",
-        "How differently the sampler and the trainer see the same tokens.",
+        "How differently the two see the same tokens.",
     ),
     Panel(
-        "clip", "Clipped ratios", ("clip_share", "clip*"), "share", "Tokens whose ratio was clipped."
+        "clip",
+        "Clipped ratios",
+        ("clip_low", "clip_high", "clip_share"),
+        "share",
+        "Tokens whose gradient the clip removes.",
     ),
-    Panel("gradient", "Gradient norm", ("grad_norm*", "gradient*"), "", "Before clipping."),
-    Panel("loss", "Loss", ("loss", "loss/*", "*_loss"), "", ""),
-    Panel("rate", "Learning rate", ("learning_rate*", "lr", "lr/*"), "", ""),
-    Panel("weight", "Group weight", ("weight", "weight/*", "weight_*"), "", "The mean weight f."),
-    Panel(
-        "groups",
-        "Groups and completions",
-        ("groups*", "admitted*", "redrawn*", "rejected*", "completions*", "solve_rate", "prompts*"),
-        "",
-        "",
-    ),
+    Panel("gradient", "Gradient norm", ("grad_norm",), "", "Before clipping."),
     Panel(
         "rung",
         "Place on the ladder",
-        ("rung", "curriculum/rung*", "rung*", "curriculum/*", "level*"),
+        ("curriculum/rung", "curriculum/level"),
         "rung",
-        "",
+        "What the curriculum serves.",
     ),
     Panel(
         "seconds",
         "Seconds per phase",
-        ("seconds", "seconds/*", "time/*"),
+        ("timing/*",),
         "seconds a step",
         "Where the time of a step goes.",
     ),
     Panel(
         "tokens",
         "Tokens computed and unique",
-        ("tokens_*", "tokens", "tokens/*", "num_tokens*"),
+        ("tokens/*",),
         "tokens a step",
         "What went through the model, and how much of it was different.",
     ),
-    Panel("memory", "Memory", ("memory*",), "bytes", ""),
+    Panel("memory", "Memory", ("memory/*",), "MiB", "The most that was used so far."),
+    Panel("loss", "Loss", ("loss",), "", "", other=True),
+    Panel("rate", "Learning rate", ("lr",), "", "", other=True),
+    Panel("weight", "Group weight", ("weight",), "", "The mean weight f.", other=True),
+    Panel("ratio", "Importance ratio", ("ratio",), "", "", other=True),
+    Panel("spread", "Spread of rewards", ("reward_std", "bonus_share"), "", "", other=True),
+    Panel("groups", "Groups", ("groups/*",), "groups", "", other=True),
+    Panel("histogram", "Groups by solve rate", ("solve_rate/*",), "groups", "", other=True),
+    Panel("streaks", "Steps that did nothing", ("*_steps",), "steps", "", other=True),
+    Panel("curriculum", "Curriculum", ("curriculum/*",), "", "", other=True),
 )
 
 
@@ -121,7 +131,7 @@ def build_curves(metrics: Metrics) -> list[dict[str, Any]]:
         if names:
             built.append(_panel(panel, names, metrics, spans))
     for name in sorted(waiting):
-        built.append({**_panel(Panel(f"other-{name}", name, ()), [name], metrics, spans), "other": True})
+        built.append(_panel(Panel(f"other-{name}", name, (), other=True), [name], metrics, spans))
     return built
 
 
@@ -133,6 +143,7 @@ def _panel(
         "title": panel.title,
         "unit": panel.unit,
         "help": panel.help,
+        "other": panel.other,
         "steps": [metrics.steps[span][-1] for span in spans],
         "series": [
             {"name": name, "values": [_mean(metrics.columns[name][span]) for span in spans]}

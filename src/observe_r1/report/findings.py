@@ -6,7 +6,6 @@ function from ``Evidence`` to findings, and its name in ``CHECKS``.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from statistics import fmean
 from typing import Any, Literal
 
@@ -28,7 +27,7 @@ class Finding:
 
     Example:
         Finding(tone="warning", title="Format reward is saturated",
-                text="reward/format has stood at 0.50 since step 40: it no longer tells …")
+                text="rewards/format has stood at 0.50 since step 40: it no longer tells …")
     """
 
     tone: Tone
@@ -74,9 +73,10 @@ def find(evidence: Evidence) -> list[Finding]:
 
 def _not_finite(evidence: Evidence) -> Iterator[Finding]:
     bad = evidence.metrics.not_finite
-    finite_losses = {n: c for n, c in bad.items() if fnmatchcase(n, "*loss*") or n == "grad_norm"}
-    if finite_losses:
-        names = ", ".join(f"{name} ({count} steps)" for name, count in finite_losses.items())
+    # Others may be undefined in good health: the mean length of wrong completions, where none is.
+    grave = {name: bad[name] for name in ("loss", "grad_norm", "kl", "entropy") if name in bad}
+    if grave:
+        names = ", ".join(f"{name} ({count} steps)" for name, count in grave.items())
         text = f"Not finite: {names}. Updates of those steps cannot be trusted."
         yield Finding(tone="serious", title="Numbers that are not finite", text=text)
 
@@ -115,13 +115,13 @@ def _reward_without_accuracy(evidence: Evidence) -> Iterator[Finding]:
 
 def _saturated(evidence: Evidence) -> Iterator[Finding]:
     for name in evidence.metrics.columns:
-        if not fnmatchcase(name, "reward/*") or name == "reward/total":
+        if not name.startswith("rewards/"):
             continue
         series = evidence.metrics.values(name)
         if len(series) < ENOUGH_STEPS:
             continue
         tail = [value for _, value in series[-max(len(series) // 4, 4) :]]
-        top, part = max(value for _, value in series), name.removeprefix("reward/")
+        top, part = max(value for _, value in series), name.removeprefix("rewards/")
         if max(tail) - min(tail) > 0.02 * max(abs(top), 1e-9):
             continue
         level = fmean(tail)
@@ -137,10 +137,10 @@ def _saturated(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _zero_signal(evidence: Evidence) -> Iterator[Finding]:
-    both = evidence.early_late("zero_signal_share")
+    both = evidence.early_late("groups/zero_weight")
     if both and both[1] > 0.5:
         text = f"In the last fifth of the steps {_percent(both[1])} of the groups had completions "
-        text += "that all earned the same, so most of the sampling moved nothing. Admission 'mixed' "
+        text += "that moved nothing, mostly because all of them were right or all wrong. Admission 'mixed' "
         text += "with re-drawing, or questions nearer to a solve rate of one half, would help."
         yield Finding(tone="warning", title="Most groups carry no signal", text=text)
 
@@ -193,12 +193,20 @@ def _all_wrong_rungs(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _mismatch(evidence: Evidence) -> Iterator[Finding]:
-    for name in evidence.metrics.columns:
-        both = evidence.early_late(name) if "mismatch" in name else None
-        if both and ("kl" in name or name == "mismatch" or "mean" in name) and both[1] > 0.01:
-            text = f"{name} is {both[1]:.3g} in the last fifth of the steps. Sampler and trainer should "
-            text += "agree to rounding: a different temperature, precision or prompt is likely."
-            yield Finding(tone="warning", title="Sampler and trainer disagree", text=text)
+    both = evidence.early_late("mismatch/kl")
+    if both and both[1] > 0.01:
+        text = f"mismatch/kl is {both[1]:.3g} nats a token in the last fifth of the steps. Sampler and "
+        text += "trainer should agree to rounding: look for a difference in temperature, precision or "
+        text += "prompt."
+        yield Finding(tone="warning", title="Sampler and trainer disagree", text=text)
+
+
+def _skipped(evidence: Evidence) -> Iterator[Finding]:
+    skipped = evidence.metrics.values("skipped_steps")
+    if skipped and skipped[-1][1] > 0:
+        text = f"{skipped[-1][1]:.0f} steps were skipped because loss or gradient was not finite. "
+        text += "A lower learning rate or a wider number format would help."
+        yield Finding(tone="warning", title="Steps were skipped", text=text)
 
 
 def _entropy(evidence: Evidence) -> Iterator[Finding]:
@@ -252,6 +260,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _truncated,
     _all_wrong_rungs,
     _mismatch,
+    _skipped,
     _entropy,
     _repetition,
     _one_answer,

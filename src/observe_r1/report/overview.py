@@ -1,6 +1,6 @@
 """What ran: recipe and its differences from the paper, data, model, machine, cost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -64,22 +64,21 @@ def _machine(run: RunFolder) -> list[list[str]]:
 
 
 def _cost(run: RunFolder, index: Index) -> list[list[str]]:
-    seconds = _total(run, ("seconds", "seconds/step", "seconds/total"))
-    if seconds is None:
-        phases = [name for name in run.metrics.columns if name.startswith("seconds/")]
-        seconds = sum(_total(run, (name,)) or 0.0 for name in phases) or None
     begun = started(run)
     wall = last_written(run.path) - begun.timestamp() if begun else None
-    computed = _total(run, ("tokens_computed",))
-    memory = [v for name in run.metrics.columns if name.startswith("memory") for _, v in
-              run.metrics.values(name)]
+    computed = _total(run, "tokens/computed")
+    memory = {
+        name.removeprefix("memory/"): max(v for _, v in run.metrics.values(name))
+        for name in run.metrics.columns
+        if name.startswith("memory/") and run.metrics.values(name)
+    }
     return _facts(
         ("Steps", run.last_step),
-        ("Time in steps", _span(seconds)),
+        ("Time in steps", _span(_total(run, "timing/step"))),
         ("From start to last row", _span(wall) if wall and 0 < wall < 3e7 else None),
-        ("Tokens computed", f"{computed:,.0f}" if computed else None),
         ("Tokens sampled", f"{_sampled(index):,.0f}" if index.num_groups else None),
-        ("Highest memory", _bytes(max(memory)) if memory else None),
+        ("Tokens computed", f"{computed:,.0f}" if computed else None),
+        *((f"Memory ({name})", f"{value / 1024:.2f} GiB") for name, value in memory.items()),
     )
 
 
@@ -87,22 +86,15 @@ def _sampled(index: Index) -> float:
     return float((index.groups["tokens"].astype(float) * index.groups["size"]).sum())
 
 
-def _total(run: RunFolder, names: Iterable[str]) -> float | None:
-    for name in names:
-        values = run.metrics.values(name)
-        if values:
-            return sum(value for _, value in values)
-    return None
+def _total(run: RunFolder, name: str) -> float | None:
+    values = run.metrics.values(name)
+    return sum(value for _, value in values) if values else None
 
 
 def _span(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
-
-
-def _bytes(value: float) -> str:
-    return f"{value / 2**30:.2f} GiB" if value >= 1e6 else f"{value:.2f}"
 
 
 def _paper(run: RunFolder) -> dict[str, str] | None:

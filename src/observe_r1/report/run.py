@@ -34,7 +34,9 @@ class Metrics:
 
     def values(self, name: str) -> list[tuple[int, float]]:
         """The steps at which a metric has a value, and the value."""
-        column = self.columns.get(name, [])
+        column = self.columns.get(name)
+        if column is None:
+            return []
         return [(s, v) for s, v in zip(self.steps, column, strict=True) if v is not None]
 
 

@@ -1,7 +1,7 @@
 """The built-in engine: images and prompts computed once, the cache branched G ways, then decoded.
 
     prompts    P0 P1 P2 …            padded on the left to one length, one forward pass
-    cache      P0 P1 P2 …            ─ branch ─▶   P0 P0 P0 | P1 P1 P1 | P2 P2 P2 | …
+    cache      P0 P1 P2 …            ─ branch ─▶   P0: s0 s1 s2 | P1: s3 s4 s5 | P2: s6 s7 s8 | …
     decode     one token a live sequence a step; finished ones are dropped as soon as a quarter is
 
 Groups of several prompts decode together, in turns of ``max_sequences``. Prompts of similar length
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from observe_r1.config.rollout import Sampling, SharedPrefill
-from observe_r1.policy.attention import row_mask, step_mask
+from observe_r1.policy.attention import placeholder, prefill_masks
 from observe_r1.policy.family import inner_model, output_head
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import EncodedPrompt, merge_vision
-from observe_r1.rollout.cache import BranchingCache
+from observe_r1.rollout.cache import BranchedCache, BranchLayout, prompt_cache
 from observe_r1.rollout.sampling import draw, end_flags, random_numbers
 from observe_r1.types import Completion, RolloutGroup, Sample
 
@@ -106,15 +106,15 @@ class Decoder:
         self.policy = policy
         self.sampling = sampling
         self.device = policy.device
-        family = policy.family
         count, limit = len(prompts) * group_size, sampling.max_new_tokens
         ends = {*policy.end_ids, *sampling.stop_token_ids}
-        self.is_end_V = end_flags(family.num_vocabulary, ends, self.device)
+        self.is_end_V = end_flags(policy.family.num_vocabulary, ends, self.device)
         self.tokens = torch.zeros(count, limit, dtype=torch.long, device=self.device)
         self.logprobs = torch.zeros(count, limit, device=self.device)
         self.lengths = torch.full((count,), limit, device=self.device)
         self.finished = torch.zeros(count, dtype=torch.bool, device=self.device)
         self.live = torch.arange(count, device=self.device)
+        self.prompt_B = self.live // group_size
         self.num_tokens = 0
         self._prefill(prompts, group_size)
 
@@ -123,7 +123,7 @@ class Decoder:
         return self.num_tokens == self.sampling.max_new_tokens or bool(self.finished.all())
 
     def _prefill(self, prompts: list[EncodedPrompt], group_size: int) -> None:
-        """One forward pass over all prompts; branch its cache."""
+        """One forward pass over all prompts; its cache is what every branch reads."""
         longest = max(p.length for p in prompts)
         ids = _left_padded([p.ids_L for p in prompts], longest, 0).to(self.device)
         positions = _left_padded([p.positions for p in prompts], longest, 0).to(self.device)
@@ -131,34 +131,50 @@ class Decoder:
         lengths = torch.tensor([p.length for p in prompts], device=self.device)
         is_pad = torch.arange(longest, device=self.device) < (longest - lengths)[:, None]
         family, model = self.policy.family, self.policy.model
-        num_layers = model.config.get_text_config().num_hidden_layers
-        cache = BranchingCache.empty(num_layers, longest)
+        prefilled = prompt_cache(model.config.get_text_config().num_hidden_layers)
         vision = {k: v.to(self.device) for k, v in merge_vision(prompts).items()}
         if family.media_type_name == "mm_token_type_ids":
             vision["mm_token_type_ids"] = (blocks >= 0).int()
         hidden = inner_model(model)(
             input_ids=ids,
-            attention_mask=row_mask(
-                torch.full_like(ids, -1), positions[:, 0], blocks, family, is_pad
-            ),
+            attention_mask=prefill_masks(positions[:, 0], blocks, is_pad, family),
             position_ids=positions.transpose(0, 1) if family.has_mrope else positions[:, 0],
-            past_key_values=cache,
+            past_key_values=prefilled,
             use_cache=True,
             **vision,
         ).last_hidden_state[:, -1]
-        room = longest + self.sampling.max_new_tokens
-        self.cache = cache.branch(group_size, room)
-        self.visible = torch.ones(len(prompts), room, dtype=torch.bool, device=self.device)
-        self.visible[:, :longest] = ~is_pad
-        self.visible = self.visible.repeat_interleave(group_size, 0)
-        self.key_positions = torch.zeros(len(prompts), room, dtype=torch.long, device=self.device)
-        self.key_positions[:, :longest] = positions[:, 0]
-        after = positions.amax((1, 2)) + 1
-        new = torch.arange(self.sampling.max_new_tokens, device=self.device)
-        self.key_positions[:, longest:] = after[:, None] + new
-        self.key_positions = self.key_positions.repeat_interleave(group_size, 0)
-        self.num_keys = longest
+        self.cache = BranchedCache(prefilled, len(self.live), self.sampling.max_new_tokens)
+        self.is_pad, self.prompt_positions = is_pad, positions[:, 0]
+        self.next_position = positions.amax((1, 2)) + 1
         self.logprobs_V = self._read(hidden).repeat_interleave(group_size, 0)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """What is the same at every step until sequences are retired."""
+        hidden = torch.zeros_like(self.is_pad, dtype=torch.float32)
+        hidden = hidden.masked_fill(self.is_pad, float("-inf"))[:, None, None]
+        self.prompt_bias = hidden if bool(self.is_pad.any()) else None
+        self.full = BranchLayout(self.cache, self.prompt_B, self.prompt_bias, None)
+
+    def _masks(self) -> Tensor | dict[str, Tensor]:
+        """Placeholders for this step; in sliding layers the window has moved on by one."""
+        num_keys = self.is_pad.shape[1] + self.num_tokens
+        full = placeholder(self.full, 1, num_keys, self.device)
+        window = self.policy.family.sliding_window
+        if window is None:
+            return full
+        now = self.next_position + self.num_tokens - 1
+        far = self.is_pad | (now[:, None] - self.prompt_positions >= window)
+        prompt_bias = torch.zeros(far.shape, device=self.device).masked_fill(far, float("-inf"))
+        ages = torch.arange(self.num_tokens - 1, -1, -1, device=self.device)
+        own_bias = torch.zeros(len(ages), device=self.device).masked_fill(
+            ages >= window, float("-inf")
+        )
+        near = BranchLayout(self.cache, self.prompt_B, prompt_bias[:, None, None], own_bias)
+        return {
+            "full_attention": full,
+            "sliding_attention": placeholder(near, 1, num_keys, self.device),
+        }
 
     def _read(self, hidden: Tensor) -> Tensor:
         """[B, H] → [B, V], exactly as the trainer reads it."""
@@ -183,33 +199,29 @@ class Decoder:
     def advance(self) -> None:
         """Feed the drawn tokens back in and read the next distribution."""
         self._retire()
-        family = self.policy.family
         last = self.tokens[self.live, self.num_tokens - 1]
-        positions = self.key_positions[:, self.num_keys]
-        self.num_keys += 1
+        positions = (self.next_position + self.num_tokens - 1)[self.prompt_B][:, None]
+        has_mrope = self.policy.family.has_mrope
         hidden = inner_model(self.policy.model)(
             input_ids=last[:, None],
-            attention_mask=step_mask(
-                self.visible[:, : self.num_keys], self.key_positions[:, : self.num_keys],
-                positions, family,
-            ),
-            position_ids=positions[None, :, None].expand(3, -1, -1)
-            if family.has_mrope else positions[:, None],
+            attention_mask=self._masks(),
+            position_ids=positions.expand(3, -1, -1) if has_mrope else positions,
             past_key_values=self.cache,
             use_cache=True,
-        ).last_hidden_state[:, -1]  # fmt: skip
+        ).last_hidden_state[:, -1]
         self.logprobs_V = self._read(hidden)
 
     def _retire(self) -> None:
         """Drop finished sequences once they are a quarter of what is computed."""
-        alive = ~self.finished[self.live]
-        rows = alive.nonzero()[:, 0]
+        rows = (~self.finished[self.live]).nonzero()[:, 0]
         if len(rows) > 0.75 * len(self.live):
             return
-        self.cache.select(rows)
-        self.live = self.live[rows]
-        self.visible = self.visible[rows]
-        self.key_positions = self.key_positions[rows]
+        prompts, prompt_B = self.prompt_B[rows].unique_consecutive(return_inverse=True)
+        self.cache.keep(rows, prompts)
+        self.live, self.prompt_B = self.live[rows], prompt_B
+        self.is_pad, self.prompt_positions = self.is_pad[prompts], self.prompt_positions[prompts]
+        self.next_position = self.next_position[prompts]
+        self._lay_out()
 
     def _holds_stop_string(self) -> Tensor:
         """Looks at as many last tokens as the longest stop string has letters, plus one."""

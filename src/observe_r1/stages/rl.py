@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from observe_r1.config.rollout import VLLM, Endpoint, SharedPrefill
 from observe_r1.config.stages import RLStage
 from observe_r1.curriculum import build_curriculum
@@ -46,6 +48,7 @@ def run_rl(
     checkpoint = latest_checkpoint(run) if resume else None
     if not resume and (run / CHECKPOINTS).exists():
         raise RunError(f"{run} already holds a run. Go on with --resume, or choose another --out.")
+    torch.manual_seed(stage.seed)  # fresh adapters are drawn from it
     policy = load_policy(model, stage.policy)
     if checkpoint is not None:
         load_weights(policy, checkpoint)

@@ -4,12 +4,21 @@ The only place that knows tags. ``grammars`` says which sections a response has 
 asks for them, ``scan`` reads a response in one pass, ``prompt`` writes the question.
 """
 
-from observe_r1.text.grammars import GRAMMARS, Block, Grammar, Section, get_grammar, system_prompt
+from observe_r1.text.grammars import (
+    GRAMMARS,
+    PARALLEL_BLOCKS,
+    Block,
+    Grammar,
+    Section,
+    get_grammar,
+    system_prompt,
+)
 from observe_r1.text.prompt import format_question, option_letter
 from observe_r1.text.scan import Response, last_section, parse_response
 
 __all__ = [
     "GRAMMARS",
+    "PARALLEL_BLOCKS",
     "Block",
     "Grammar",
     "Response",

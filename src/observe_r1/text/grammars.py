@@ -83,6 +83,13 @@ _PARALLEL = Block(
     most=None,
 )
 
+PARALLEL_BLOCKS = Grammar(
+    name="parallel_blocks",
+    blocks=(Block(sections=(Section(tag="response", inner=(_PARALLEL,), needs_text=False),)),),
+    prompt="",
+)
+"""Only the parallel blocks of a response, which is to be wrapped in <response></response>."""
+
 _ALL = (
     Grammar(
         name="observe_think_answer",

@@ -1,22 +1,50 @@
 """Procedural visual puzzles with exact answers: the built-in data.
 
-To add a family: one file with a subclass of ``base.Family``, and one line in ``PUZZLES``; the contract
-tests and the gallery pick it up. A family is good for reinforcement learning when guessing rarely pays
-(``chance``) and the answer cannot be had without the picture.
+To add a family: one file with a subclass of ``base.Family``, and one line in ``PUZZLES``; the
+contract tests and the gallery pick it up. A family is good for reinforcement learning when guessing
+rarely pays (``chance``) and the answer cannot be had without the picture.
 """
 
 from observe_r1.data.puzzles.arithmetic import Arithmetic
 from observe_r1.data.puzzles.base import Family, Item, make_item
+from observe_r1.data.puzzles.chart import Chart
+from observe_r1.data.puzzles.clock import Clock
 from observe_r1.data.puzzles.comparison import Comparison
 from observe_r1.data.puzzles.counting import Counting
 from observe_r1.data.puzzles.dice import Dice
+from observe_r1.data.puzzles.dominoes import Dominoes
+from observe_r1.data.puzzles.events import Events
+from observe_r1.data.puzzles.geometry import Geometry
+from observe_r1.data.puzzles.knights import Knights
+from observe_r1.data.puzzles.locate import Locate
+from observe_r1.data.puzzles.maze import Maze
+from observe_r1.data.puzzles.mirror import Mirror
+from observe_r1.data.puzzles.panels import Panels
 from observe_r1.data.puzzles.spatial import Spatial
+from observe_r1.data.puzzles.user import load_family
 from observe_r1.data.puzzles.variation import PLAIN, Variation
 from observe_r1.errors import ConfigError
 from observe_r1.types import Sample
 
 PUZZLES: dict[str, Family] = {
-    family.name: family for family in (Counting(), Comparison(), Spatial(), Arithmetic(), Dice())
+    family.name: family
+    for family in (
+        Counting(),
+        Comparison(),
+        Spatial(),
+        Arithmetic(),
+        Dice(),
+        Dominoes(),
+        Chart(),
+        Clock(),
+        Maze(),
+        Mirror(),
+        Geometry(),
+        Knights(),
+        Events(),
+        Panels(),
+        Locate(),
+    )
 }
 
 MIX = ("counting", "comparison", "spatial", "arithmetic", "dice")
@@ -24,11 +52,17 @@ MIX = ("counting", "comparison", "spatial", "arithmetic", "dice")
 
 
 def get_family(name: str) -> Family:
+    """A built-in family by name, or a user's as ``file.py:ClassName``."""
+    if ":" in name:
+        return load_family(name)
     try:
         return PUZZLES[name]
     except KeyError:
         known = ", ".join(sorted(PUZZLES))
-        raise ConfigError(f"no puzzle named '{name}'. Known puzzles: {known}.") from None
+        raise ConfigError(
+            f"no puzzle named '{name}'. Known puzzles: {known}; your own is named as "
+            "file.py:ClassName."
+        ) from None
 
 
 def make_sample(

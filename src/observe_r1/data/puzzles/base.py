@@ -1,15 +1,15 @@
 """What a puzzle family is, and how one item becomes a sample.
 
-An item is a pure function of (seed, index, level). Its whole truth is a *construction*, a dict of JSON
-values; picture, question, facts and reasoning are pure functions of that construction:
+An item is a pure function of (seed, index, level). Its whole truth is a *construction*, a dict of
+JSON values; picture, question, facts and reasoning are pure functions of that construction:
 
     random numbers ──build──▶ construction ──┬─ draw ────▶ images
                                              ├─ ask ─────▶ question, answer, kind, options
-                                             ├─ facts ───▶ what a careful look sees, in reading order
+                                             ├─ facts ───▶ what a careful look sees, in order
                                              └─ conclude ▶ the reasoning from the first k facts
 
-``conclude`` with fewer facts than there are is how a careless solver reasons: it answers from what it
-looked at. That is what reinforcement learning has to unlearn.
+``conclude`` with fewer facts than there are is how a careless solver reasons: it answers from what
+it looked at. That is what reinforcement learning has to unlearn.
 """
 
 import io
@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
+from observe_r1.data.puzzles.special_text import refuse_special_text
 from observe_r1.data.puzzles.variation import PLAIN, Variation
 from observe_r1.errors import ConfigError
 from observe_r1.types import Kind, Sample
@@ -170,6 +171,8 @@ class Item:
         )
 
     def sample_without_images(self) -> Sample:
+        for text in (self.question, self.ask.answer, *self.ask.options):
+            refuse_special_text(text, self.id)
         return Sample(
             id=f"puzzles-{self.id}",
             question=self.question,

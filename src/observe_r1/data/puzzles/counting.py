@@ -64,7 +64,7 @@ class Counting(Family):
         return Reasoning(full=f"{per_row}. {addition}", sketch=addition, answer=str(total))
 
     def chance(self, level: int) -> float:
-        # The count is uniform between nought and the most, so the best blind guess names any of them.
+        # The count is uniform from nought to the most: the best blind guess names any of them.
         return 1 / (self.levels[level]["most"] + 1)
 
 

@@ -1,4 +1,4 @@
-"""Spatial relation: start at a thing that stands once on the tray, walk some steps; what is there?"""
+"""Spatial relation: start at a thing that stands once on the tray and walk; what is there?"""
 
 import random
 from typing import ClassVar

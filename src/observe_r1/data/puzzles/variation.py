@@ -1,4 +1,4 @@
-"""What may stand around a puzzle's question: a hint that is often right, and words that do not matter.
+"""What may stand around a puzzle's question: a hint that is often right, words that do not matter.
 
 The hint is the text shortcut: a reader who never looks at the picture and repeats it is right
 about 65 % of the time. The context makes the prompt longer without adding anything.

@@ -158,6 +158,7 @@ class Charts {
 
   layout(card) {
     const grid = colour("line");
+    const large = card.panel.series.some((series) => series.values.some((value) => Math.abs(value) >= 1000));
     const touch = matchMedia("(pointer: coarse)").matches;
     const axis = { gridcolor: grid, linecolor: grid, zeroline: false, automargin: true, tickfont: { size: 11 } };
     return {
@@ -166,7 +167,7 @@ class Charts {
       font: { family: "system-ui, sans-serif", size: 12, color: colour("faint") },
       hoverlabel: { bgcolor: colour("card"), bordercolor: grid, font: { color: colour("ink") } },
       xaxis: { ...axis, showgrid: false, ...(this.range ? { range: this.range, autorange: false } : { autorange: true }), tickformat: "d", hoverformat: "d", unifiedhovertitle: { text: "step %{x}" } },
-      yaxis: { ...axis, fixedrange: true, nticks: 5, tickformat: card.panel.unit === "share" ? ".0%" : "~s",
+      yaxis: { ...axis, fixedrange: true, nticks: 5, tickformat: card.panel.unit === "share" ? "~%" : large ? "~s" : ".3~g",
         ...(card.panel.unit === "share" ? { rangemode: "tozero" } : {}) },
     };
   }

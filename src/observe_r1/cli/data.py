@@ -1,0 +1,357 @@
+"""``observe-r1 data``: from any questions to a graded, mixed, documented ladder.
+
+import ──▶ samples ──probe──▶ solve rates ──ladder──▶ ladder      build does all three
+                                              ▲
+                         review ── decisions ─┘
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from observe_r1.cli.console import finish, print_table, progress, say
+
+if TYPE_CHECKING:
+    from observe_r1.data.contamination import Fingerprints
+    from observe_r1.data.importing import ImportConfig, ImportReport
+    from observe_r1.data.ladder import LadderConfig
+    from observe_r1.probe import ProbeConfig
+
+app = typer.Typer(
+    name="data",
+    help="Questions with images: import them, measure how hard they are, arrange them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Source = Annotated[str, typer.Argument(metavar="SRC", help="A file, a folder, a hub id, puzzles.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A data folder.")]
+As = Annotated[str, typer.Option("--as", metavar="ADAPTER", help="Format of the source.")]
+Out = Annotated[Path, typer.Option(help="The data folder to write.")]
+Model = Annotated[str, typer.Option(help="A checkpoint, or the built-in 'tiny'.")]
+Json = Annotated[bool, typer.Option("--json", help="End with one JSON object.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what --out holds.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="FIELD=NAME", help="Columns of a table: question=problem."),
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[ADAPTER:]PATH", help="Benchmarks whose questions must not be in it."),
+]
+Endpoints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--endpoint", metavar="URL", help="OpenAI-compatible servers; they share the work."
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many rows.")]
+Rollouts = Annotated[int, typer.Option(min=1, help="Reasoned rollouts a sample.")]
+MaxTokens = Annotated[int, typer.Option(min=1, help="Longest rollout.")]
+Size = Annotated[int | None, typer.Option(min=1, help="Samples in the ladder.")]
+
+
+@app.command("import")
+def import_(
+    source: Source,
+    out: Out,
+    adapter: As,
+    column: Columns = None,
+    images: Annotated[Path | None, typer.Option(help="Where image paths lead.")] = None,
+    against: Against = None,
+    keep_overlaps: Annotated[
+        bool, typer.Option("--keep-overlaps", help="List what benchmarks hold, but keep it.")
+    ] = False,
+    split_specials: Annotated[
+        bool, typer.Option("--split-specials", help="Split control tokens instead of rejecting.")
+    ] = False,
+    max_prompt_tokens: Annotated[int, typer.Option(min=1, help="Longest prompt.")] = 8192,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A model whose tokenizer counts; estimated without.")
+    ] = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Any supported source → samples; every rejected row listed with its reason."""
+    from observe_r1.data.importing import ImportConfig
+
+    config = ImportConfig(
+        overlaps="keep" if keep_overlaps else "exclude",
+        special_tokens="split" if split_specials else "reject",
+        max_prompt_tokens=max_prompt_tokens,
+        limit=limit,
+    )
+    report = _import(
+        source, adapter, out, config, column or [], images, against or [], tokenizer, seed, force
+    )
+    finish({"out": str(out), "num_rows": report.num_rows, "rows": report.table()}, json)
+
+
+@app.command()
+def probe(
+    folder: Folder,
+    model: Model = "tiny",
+    endpoint: Endpoints = None,
+    engine: Annotated[
+        str, typer.Option(help="shared_prefill or vllm, where no endpoint is given.")
+    ] = "shared_prefill",
+    direct_model: Annotated[
+        str | None, typer.Option(help="A smaller model for the direct answers.")
+    ] = None,
+    direct: Annotated[
+        bool, typer.Option(help="First drop what is answered without reasoning.")
+    ] = True,
+    rollouts: Rollouts = 8,
+    max_tokens: MaxTokens = 1024,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Of the rollouts.")] = 1.0,
+    grammar: Annotated[str, typer.Option(help="Structure asked for.")] = "observe_think_answer",
+    extract: Annotated[
+        str, typer.Option(help="Where the answer is: tagged, boxed or plain.")
+    ] = "tagged",
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests to endpoints at a time.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a call of the engine.")] = 16,
+    limit: Limit = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """N rollouts a sample: how hard is each for a model? Stop and start it as you like."""
+    from observe_r1.config.rollout import Sampling
+    from observe_r1.probe import ProbeConfig
+
+    config = ProbeConfig.build(
+        {
+            "rollouts": rollouts,
+            "grammar": grammar,
+            "extract": extract,
+            "sampling": Sampling(temperature=temperature, max_new_tokens=max_tokens),
+            "direct": direct,
+            "batch_size": 1 if endpoint else batch_size,
+            "workers": concurrency if endpoint else 1,
+            "seed": seed,
+        },
+        "the probe",
+    )
+    result = _probe(folder, model, config, endpoint or [], engine, direct_model, limit)
+    say(f"next: observe-r1 data ladder {folder} --out {folder}-ladder")
+    finish(result, json)
+
+
+@app.command()
+def ladder(
+    folder: Folder,
+    out: Out,
+    size: Size = None,
+    mixing: Annotated[str, typer.Option(help="paper, proportional or none.")] = "paper",
+    easy_cut: Annotated[
+        float | None, typer.Option(help="Always-solved chains shorter than this are dropped.")
+    ] = None,
+    unsolved: Annotated[
+        str, typer.Option(help="Never-solved samples: hold (for review), keep or drop.")
+    ] = "hold",
+    decisions: Annotated[
+        Path | None, typer.Option(help="What 'data review' decided; DIR/decisions.jsonl without.")
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Samples and their probe → a ladder with its card and plots."""
+    from observe_r1.data.ladder import LadderConfig
+
+    settings = {"size": size, "mixing": mixing, "easy_cut": easy_cut, "unsolved": unsolved}
+    config = LadderConfig.build(settings, "the ladder")
+    finish(_ladder(folder, out, config, decisions, seed, force), json)
+
+
+@app.command()
+def build(
+    source: Source,
+    out: Out,
+    adapter: As,
+    model: Model = "tiny",
+    column: Columns = None,
+    images: Annotated[Path | None, typer.Option(help="Where image paths lead.")] = None,
+    against: Against = None,
+    endpoint: Endpoints = None,
+    rollouts: Rollouts = 8,
+    max_tokens: MaxTokens = 1024,
+    direct: Annotated[
+        bool, typer.Option(help="First drop what is answered without reasoning.")
+    ] = True,
+    size: Size = None,
+    unsolved: Annotated[str, typer.Option(help="hold, keep or drop.")] = "hold",
+    limit: Limit = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Import, probe and ladder in one: OUT/samples holds the first two, OUT the ladder.
+
+    Run it again after a stop: what is imported and probed is not done twice.
+    """
+    from observe_r1.config.rollout import Sampling
+    from observe_r1.data.importing import ImportConfig
+    from observe_r1.data.ladder import LadderConfig
+    from observe_r1.probe import ProbeConfig
+
+    probing = ProbeConfig(
+        rollouts=rollouts, direct=direct, seed=seed, sampling=Sampling(max_new_tokens=max_tokens),
+        batch_size=1 if endpoint else 16, workers=16 if endpoint else 1,
+    )  # fmt: skip
+    arranging = LadderConfig.build({"size": size, "unsolved": unsolved}, "the ladder")
+    samples = out / "samples"
+    if not (samples / "ladder.json").exists():
+        _import(source, adapter, samples, ImportConfig(limit=limit), column or [], images,
+                against or [], None, seed, True)  # fmt: skip
+    _probe(samples, model, probing, endpoint or [], "shared_prefill", None, None)
+    finish(_ladder(samples, out, arranging, None, seed, True), json)
+
+
+@app.command()
+def review(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="The page; DIR/review.html without.")] = None,
+    level: Annotated[int, typer.Option(min=0, max=8, help="Easiest level shown.")] = 8,
+    limit: Annotated[int, typer.Option(min=1, help="Questions on the page.")] = 200,
+    json: Json = False,
+) -> None:
+    """A page with the hardest and most suspicious questions, to keep, fix or drop each."""
+    from observe_r1.data.store import read_samples
+    from observe_r1.probe.review import write_review
+
+    path = out or folder / "review.html"
+    num_shown = write_review(folder, read_samples(folder), path, level=level, limit=limit)
+    say(f"wrote {path} with {num_shown} questions")
+    say(f"open it, decide, save decisions.jsonl, and put it into {folder}")
+    say(f"next: observe-r1 data ladder {folder} --out {folder}-ladder")
+    finish({"page": str(path), "questions": num_shown}, json)
+
+
+def _import(
+    source: str,
+    adapter_name: str,
+    out: Path,
+    config: "ImportConfig",
+    columns: list[str],
+    images: Path | None,
+    against: list[str],
+    tokenizer: str | None,
+    seed: int,
+    force: bool,
+) -> "ImportReport":
+    from observe_r1.data.card import write_card
+    from observe_r1.data.importing import import_rows
+    from observe_r1.data.open_source import open_source, token_counter
+
+    rows, adapter = open_source(source, adapter_name, columns, limit=config.limit, seed=seed)
+    known = _fingerprints(against)
+    with progress("importing", None) as tick:
+
+        def watched() -> Any:
+            for row in rows:
+                yield row
+                tick()
+
+        report = import_rows(
+            watched(), adapter, out, config, against=known, image_folder=images, source=source,
+            count_tokens=token_counter(tokenizer) if tokenizer else None, overwrite=force,
+        )  # fmt: skip
+    table = [*report.table().items(), ("rows in all", report.num_rows)]
+    print_table(f"{adapter.title}: what became of each row", ("", "rows"),
+                [(name, f"{count:,}") for name, count in table])  # fmt: skip
+    for note, count in report.notes.items():
+        say(f"note: {note}: {count:,}")
+    write_card(out)
+    say(f"wrote {out}")
+    if report.rejected:
+        say(f"why each row was rejected: {out / 'rejected.jsonl'}")
+    return report
+
+
+def _fingerprints(against: list[str]) -> "Fingerprints | None":
+    if not against:
+        return None
+    from observe_r1.data.contamination import Fingerprints
+    from observe_r1.data.open_source import benchmark_samples
+
+    known = Fingerprints()
+    for name in against:
+        for sample in benchmark_samples(name):
+            known.add(sample)
+    return known
+
+
+def _probe(
+    folder: Path,
+    model: str,
+    config: "ProbeConfig",
+    endpoints: list[str],
+    engine_type: str,
+    direct_model: str | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    from observe_r1.data.store import read_samples
+    from observe_r1.probe import ProbeStore, read_results
+    from observe_r1.probe import probe as run_probe
+    from observe_r1.probe.engines import open_engine
+
+    samples = read_samples(folder)
+    samples = samples[:limit] if limit else samples
+    with ProbeStore(folder / "probe", config.identity(model, direct_model)) as store:
+        engine = open_engine(model, endpoints, engine_type, config.workers)
+        smaller = open_engine(direct_model, [], engine_type, 1) if direct_model else None
+        stages = 2 if config.direct else 1
+        with progress("probing", stages * len(samples)) as tick:
+            summary = run_probe(
+                samples, engine, config, store, direct_engine=smaller,
+                on_progress=lambda stage, done: tick(done, stage),
+            )  # fmt: skip
+        engine.close()
+    results = read_results(folder / "probe")
+    levels = [difficulty.level for difficulty in results.difficulty.values()]
+    print_table("Samples by difficulty level", ("level", "samples"),
+                [(str(level), f"{levels.count(level):,}") for level in range(9)])  # fmt: skip
+    say(f"answered directly and dropped: {len(results.answered_directly):,}")
+    if summary.failed:
+        say(f"not probed, the engine failed: {len(summary.failed):,}. Run the command again.")
+    say(f"wrote {folder / 'probe'}")
+    return {
+        "probe": str(folder / "probe"),
+        "new_rollouts": summary.num_rollouts,
+        "probed": len(levels),
+        "answered_directly": len(results.answered_directly),
+        "failed": len(summary.failed),
+        "levels": [levels.count(level) for level in range(9)],
+    }
+
+
+def _ladder(
+    folder: Path,
+    out: Path,
+    config: "LadderConfig",
+    decisions: Path | None,
+    seed: int,
+    force: bool,
+) -> dict[str, Any]:
+    from observe_r1.data.ladder import build_ladder
+    from observe_r1.data.ladder_folder import write_ladder
+    from observe_r1.probe.review import read_reviewed
+
+    reviewed = read_reviewed(folder, decisions)
+    arranged = build_ladder(
+        reviewed.samples, reviewed.difficulty, config, seed=seed,
+        answered_directly=reviewed.answered_directly, decisions=reviewed.decisions,
+    )  # fmt: skip
+    card = write_ladder(
+        out, reviewed.samples, arranged, config, seed=seed, source=str(folder),
+        probe=reviewed.probe, overwrite=force,
+    )  # fmt: skip
+    table = arranged.table()
+    print_table("What became of each sample", ("", "samples"),
+                [(name, f"{count:,}") for name, count in table.items() if count])  # fmt: skip
+    say(f"wrote {card}")
+    say(f"next: observe-r1 train observe_r1 --data {out} --model M --out runs/first")
+    return {"out": str(out), "samples": len(arranged), "outcomes": table}

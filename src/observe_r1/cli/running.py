@@ -1,0 +1,80 @@
+"""A training run on the terminal: a bar with the numbers that matter, and a clean end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from observe_r1.cli.console import Stopped, Tick, complain, err, progress, say
+
+if TYPE_CHECKING:
+    from observe_r1.config.run import RunConfig
+
+PLAIN_EVERY = 10
+"""Off a terminal a line is printed every so many steps."""
+
+
+def train_into(run: "RunConfig", out: Path, resume: bool) -> dict[str, Any]:
+    """Run a recipe, show its progress, and say what was written."""
+    from observe_r1.stages.pipeline import run_recipe
+
+    with progress("training", _total_steps(run)) as tick:
+        shown = StepLine(tick)
+        try:
+            checkpoint = run_recipe(run, out, resume=resume, notify=shown)
+        except KeyboardInterrupt:
+            raise Stopped(_how_to_go_on(run, out)) from None
+    last = dict(shown.metrics)
+    say(f"wrote {out}")
+    say(f"  model    {checkpoint}")
+    say(f"  look     observe-r1 report {out}, or observe-r1 view {out}")
+    say(f"  measure  observe-r1 eval {out} --data {run.data} --out {out}-eval")
+    return {"run": str(out), "checkpoint": str(checkpoint), "steps": shown.step, "metrics": last}
+
+
+class StepLine:
+    """What is shown after every step: on the bar, or as a line now and then."""
+
+    def __init__(self, tick: Tick) -> None:
+        self.tick = tick
+        self.step = 0
+        self.metrics: Mapping[str, float] = {}
+
+    def __call__(
+        self, stage: str, step: int, total: int | None, metrics: dict[str, float]
+    ) -> None:
+        note = summary(metrics)
+        self.tick(step - self.step, note)  # a resumed run begins further on
+        self.step, self.metrics = step, metrics
+        if not err.is_terminal and (step % PLAIN_EVERY == 0 or step in (1, total)):
+            of = f"/{total}" if total else ""
+            complain(f"{stage} step {step}{of}: {note}")
+
+
+def summary(metrics: Mapping[str, float]) -> str:
+    """Accuracy, format and length of a step, and held-out accuracy where it was measured.
+
+    Example:
+        summary({"accuracy": 0.5, "format": 0.9, "length": 60.0}) == "right 50%, format 90%, 60 tokens"
+    """
+    parts = []
+    for name, label in (("accuracy", "right"), ("format", "format"), ("eval/accuracy", "held out")):
+        if name in metrics:
+            parts.append(f"{label} {100 * metrics[name]:.0f}%")
+    if "length" in metrics:
+        parts.append(f"{metrics['length']:.0f} tokens")
+    if "timing/step" in metrics:
+        parts.append(f"{metrics['timing/step']:.1f} s")
+    return ", ".join(parts)
+
+
+def _total_steps(run: "RunConfig") -> int | None:
+    limits = [stage.max_steps for stage in run.stages]
+    return None if None in limits else sum(limit for limit in limits if limit)
+
+
+def _how_to_go_on(run: "RunConfig", out: Path) -> str:
+    settings = " ".join((run.recipe, *run.overrides))
+    command = f"observe-r1 train {settings} --model {run.model} --data {run.data} --out {out}"
+    if run.preset != "full":
+        command += f" --preset {run.preset}"
+    return f"Everything up to the last checkpoint is in {out}. Go on with:\n  {command} --resume"

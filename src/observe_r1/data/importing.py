@@ -1,0 +1,262 @@
+"""Any source → a data folder, every row accounted for.
+
+    rows ──adapter──▶ raw question ──checks──▶ Sample ──▶ data/train-*.parquet
+      │                   │                      │
+      └───────────────────┴── BadRow(reason) ────┴──────▶ rejected.jsonl
+
+One row at a time: memory holds a row group, the ids and a hash a question, never the source.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from observe_r1.config_base import Config
+from observe_r1.data.checking import checked_gold, checked_text, place_images
+from observe_r1.data.contamination import Fingerprints
+from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion
+from observe_r1.data.sources.files import FoundRow
+from observe_r1.data.sources.pictures import Pictures
+from observe_r1.data.store import SampleWriter
+from observe_r1.records import to_line, write_json
+from observe_r1.types import Sample
+
+TokenCounter = Callable[[Sample], int]
+
+
+class ImportConfig(Config):
+    """What is accepted.
+
+    Example:
+        ImportConfig(max_prompt_tokens=4096, special_tokens="split")
+    """
+
+    special_tokens: Literal["reject", "split"] = "reject"
+    """Rows whose text holds control tokens: rejected, or the token split into plain text."""
+
+    max_image_pixels: int = Field(default=50_000_000, ge=1)
+    """Larger pictures are rejected by their header, before they are decoded."""
+
+    max_image_bytes: int = Field(default=50_000_000, ge=1)
+    """Largest encoded picture."""
+
+    max_prompt_tokens: int = Field(default=8192, ge=1)
+    """Longest question with its pictures, in tokens."""
+
+    max_answer_words: int = Field(default=8, ge=1)
+    """Longest answer in words that is compared as text; longer ones cannot be checked."""
+
+    overlaps: Literal["exclude", "keep"] = "exclude"
+    """Near-duplicates of the benchmarks given: left out, or kept and listed."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """Stop after so many rows of the source."""
+
+
+@dataclass
+class ImportReport:
+    """What became of every row; the counts add up to ``num_rows``.
+
+    Example:
+        report.num_rows == report.accepted + sum(report.rejected.values())
+    """
+
+    num_rows: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    """What happened to accepted rows: ids numbered, overlaps kept."""
+
+    def table(self) -> dict[str, int]:
+        """Rows by what became of them, accepted first."""
+        return {"accepted": self.accepted, **dict(self.rejected.most_common())}
+
+
+def import_rows(
+    rows: Iterable[FoundRow],
+    adapter: Adapter,
+    out: Path,
+    config: ImportConfig | None = None,
+    *,
+    against: Fingerprints | None = None,
+    image_folder: Path | None = None,
+    count_tokens: TokenCounter | None = None,
+    source: str = "",
+    overwrite: bool = False,
+) -> ImportReport:
+    """Import rows into the data folder ``out``.
+
+    Example:
+        import_rows(find_rows(Path("MathVision")), get_adapter("mathvision"), Path("data/mv"))
+    """
+    config = config or ImportConfig()
+    work = _Import(adapter, config, against, image_folder, count_tokens or estimate_tokens)
+    out.mkdir(parents=True, exist_ok=True)
+    rejected = out / "rejected.jsonl"
+    unfinished = rejected.with_suffix(".part")
+    with (
+        SampleWriter(out, overwrite=overwrite) as writer,
+        open(unfinished, "w", encoding="ascii") as log,
+    ):
+        for outcome in work.run(rows):
+            if isinstance(outcome, Sample):
+                writer.add(outcome)
+            else:
+                log.write(to_line(outcome))
+    unfinished.replace(rejected)
+    history = {
+        "made_by": "data import",
+        "source": source,
+        "adapter": adapter.name,
+        "reference": adapter.reference,
+        "config": config.model_dump(mode="json"),
+        "num_rows": work.report.num_rows,
+        "rows": work.report.table(),
+        "notes": dict(work.report.notes),
+    }
+    write_json(out / "ladder.json", history)
+    return work.report
+
+
+class _Import:
+    """The state of one import: what has been seen, and the counts."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        config: ImportConfig,
+        against: Fingerprints | None,
+        image_folder: Path | None,
+        count_tokens: TokenCounter,
+    ) -> None:
+        self.adapter = adapter
+        self.config = config
+        self.against = against
+        self.image_folders = (image_folder,) if image_folder else ()
+        self.count_tokens = count_tokens
+        self.report = ImportReport()
+        self.pictures = Pictures(
+            max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes
+        )
+        self._ids: set[str] = set()
+        self._questions: set[bytes] = set()
+
+    def run(self, rows: Iterable[FoundRow]) -> Iterator[Sample | dict[str, Any]]:
+        """A sample for each accepted row, a line for rejected.jsonl for each other one."""
+        for found in rows:
+            if self.report.num_rows == self.config.limit:
+                return
+            self.report.num_rows += 1
+            try:
+                sample = self._sample(found)
+                self.report.accepted += 1
+                yield sample
+            except BadRow as bad:
+                self.report.rejected[bad.reason] += 1
+                yield {"place": found.place, "id": _row_id(found), **_why(bad)}
+
+    def _sample(self, found: FoundRow) -> Sample:
+        if isinstance(found.values, BadRow):
+            raise found.values
+        raw = self.adapter.read(found.values)
+        question = checked_text(raw.question, self.config.special_tokens).strip()
+        options = [checked_text(option, self.config.special_tokens) for option in raw.options]
+        if not question and not raw.images:
+            raise BadRow("question empty")
+        question, placed_options, order = place_images(question, options, len(raw.images))
+        answer, kind = checked_gold(
+            raw.answer, placed_options, raw.kind, self.config.max_answer_words
+        )
+        folders = self.image_folders + found.folders
+        images = [self.pictures.load(reference, folders) for reference in raw.images]
+        sample = Sample(
+            id="",
+            question=question,
+            answer=answer,
+            kind=kind,
+            images=tuple(images[index] for index in order),
+            options=placed_options,
+            source=raw.source or self.adapter.name,
+            family=raw.family,
+            **raw.measured,
+        )
+        self._refuse_long(sample)
+        self._refuse_known(sample)
+        return replace(sample, id=self._own_id(raw, sample))
+
+    def _refuse_long(self, sample: Sample) -> None:
+        num_tokens = self.count_tokens(sample)
+        if num_tokens > self.config.max_prompt_tokens:
+            detail = f"{num_tokens} tokens, at most {self.config.max_prompt_tokens} are allowed"
+            raise BadRow("too long", detail)
+
+    def _refuse_known(self, sample: Sample) -> None:
+        key = question_key(sample)
+        if key in self._questions:
+            raise BadRow("duplicate", "same images and question as an earlier row")
+        overlap = self.against.find(sample) if self.against else None
+        if overlap:
+            detail = f"{overlap.what} of {overlap.of}, {overlap.likeness:.0%} alike"
+            if self.config.overlaps == "exclude":
+                raise BadRow("near-duplicate of a benchmark", detail)
+            self.report.notes["near-duplicate of a benchmark, kept"] += 1
+        self._questions.add(key)
+
+    def _own_id(self, raw: RawQuestion, sample: Sample) -> str:
+        """The source's id under the source's name; one that repeats is numbered, never lost."""
+        given = raw.id if raw.id is not None else str(self.report.num_rows)
+        given = re.sub(r"\s+", "-", given.strip())[:120]
+        own = given if self.adapter.name == "ladder" else f"{sample.source}-{given}"
+        unique, number = own, 1
+        while unique in self._ids:
+            number += 1
+            unique = f"{own}-{number}"
+        if number > 1:
+            self.report.notes["id repeated, numbered"] += 1
+        self._ids.add(unique)
+        return unique
+
+
+def _row_id(found: FoundRow) -> str | None:
+    if isinstance(found.values, Mapping):
+        for name in ("id", "pid", "sample_index", "ID"):
+            if isinstance(found.values.get(name), str | int):
+                return str(found.values[name])
+    return None
+
+
+def _why(bad: BadRow) -> dict[str, str]:
+    return {"reason": bad.reason, "detail": bad.detail}
+
+
+def question_key(sample: Sample) -> bytes:
+    """The same for samples with equal images and questions that differ in spelling only."""
+    text = unicodedata.normalize("NFKC", sample.question).casefold()
+    text = re.sub(r"[\s.,:;!?]+", " ", text).strip()
+    digest = blake2b(text.encode(), digest_size=16)
+    for image in sample.images:
+        digest.update(blake2b(image, digest_size=16).digest())
+    if not sample.images:  # "Which is largest?" without a picture lives by its options
+        digest.update("\n".join(sample.options).encode())
+    return digest.digest()
+
+
+def estimate_tokens(sample: Sample) -> int:
+    """Prompt tokens without a tokenizer: a third of the characters, at most 4096 an image."""
+    import io
+
+    from PIL import Image
+
+    total = (len(sample.question) + sum(map(len, sample.options))) // 3
+    for image in sample.images:
+        with Image.open(io.BytesIO(image)) as picture:  # reads the header only
+            width, height = picture.size
+        total += min(4096, -(-width // 28) * -(-height // 28))
+    return total

@@ -1,0 +1,122 @@
+"""What ``data import`` is given → rows and the adapter that reads them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from observe_r1.data.sources import ADAPTERS, Adapter, get_adapter
+from observe_r1.data.sources.base import RawQuestion
+from observe_r1.data.sources.files import FoundRow, find_rows
+from observe_r1.data.sources.pictures import Pictures
+from observe_r1.data.sources.puzzles import puzzle_rows
+from observe_r1.data.sources.table import table_adapter
+from observe_r1.data.store import read_samples
+from observe_r1.errors import ConfigError, DataError
+from observe_r1.types import Sample
+
+_DEFAULT_PUZZLES = 1000
+
+
+def open_source(
+    source: str,
+    adapter_name: str,
+    columns: Sequence[str] = (),
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+) -> tuple[Iterator[FoundRow], Adapter]:
+    """The rows of a file, folder, hub id or of the puzzles.
+
+    Example:
+        rows, adapter = open_source("MathVision/testmini.jsonl", "mathvision")
+    """
+    if adapter_name == "puzzles":
+        rows = puzzle_rows(source, count=limit or _DEFAULT_PUZZLES, seed=seed)
+        return rows, replace(get_adapter("ladder"), title="built-in puzzles")
+    adapter = get_adapter(adapter_name)
+    if columns:
+        if adapter_name != "table":
+            raise ConfigError(f"--column belongs to --as table; '{adapter_name}' has its own.")
+        adapter = table_adapter(dict(_mapping(column) for column in columns))
+    if Path(source).exists():
+        return find_rows(Path(source), adapter.records), adapter
+    return _hub_rows(source), adapter
+
+
+def _mapping(column: str) -> tuple[str, str]:
+    field, equals, name = column.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--column {column} has no name. Write --column question=problem.")
+    return field, name
+
+
+def _hub_rows(source: str) -> Iterator[FoundRow]:
+    """Rows of a data set on the hub, ``owner/name`` or ``owner/name:config/split``, as a stream."""
+    name, _, part = source.partition(":")
+    if name.count("/") != 1 or name.startswith((".", "/")):
+        raise DataError(f"{source} does not exist, and is no hub id such as owner/name either.")
+    import datasets
+
+    config, _, split = part.rpartition("/")
+    try:
+        stream = datasets.load_dataset(name, config or None, split=split or "train", streaming=True)
+        stream = stream.decode(False)
+    # The hub client raises errors of several libraries: no network, no such set, no such split.
+    except Exception as error:
+        raise DataError(
+            f"'{source}' can be read neither as a path nor from the hub: {error}. Check the name, "
+            "and the split: owner/name:config/split."
+        ) from None
+    for number, row in enumerate(stream, start=1):
+        yield FoundRow(f"{source}:{number}", row, ())
+
+
+def benchmark_samples(name: str) -> Iterator[Sample]:
+    """The questions of a benchmark: a data folder, or ``ADAPTER:PATH``; golds do not matter."""
+    adapter_name, _, path = name.partition(":")
+    if adapter_name not in ADAPTERS or not path:
+        yield from read_samples(name)
+        return
+    rows, adapter = open_source(path, adapter_name)
+    pictures = Pictures(max_pixels=200_000_000, max_bytes=200_000_000)
+    for number, found in enumerate(rows):
+        if isinstance(found.values, Mapping):
+            raw = adapter.read(found.values)
+            yield _known(raw, f"{adapter_name}-{raw.id or number}", pictures, found)
+
+
+def _known(raw: RawQuestion, own_id: str, pictures: Pictures, found: FoundRow) -> Sample:
+    images = tuple(pictures.load(reference, found.folders) for reference in raw.images)
+    return Sample(id=own_id, question=raw.question, answer=raw.answer, kind="text", images=images)
+
+
+def token_counter(model: str) -> Callable[[Sample], int]:
+    """Counts prompt tokens with a model's own tokenizer; pictures are estimated by their size."""
+    from observe_r1.data.importing import estimate_tokens
+
+    encode: Callable[[str], Any] = _load_tokenizer(model)
+
+    def count(sample: Sample) -> int:
+        text = "\n".join((sample.question, *sample.options))
+        pictures_only = Sample(id="", question="", answer="", kind="text", images=sample.images)
+        return len(encode(text).ids) + estimate_tokens(pictures_only)
+
+    return count
+
+
+def _load_tokenizer(model: str) -> Callable[[str], Any]:
+    from tokenizers import Tokenizer
+
+    path = Path(model) / "tokenizer.json"
+    try:
+        found = (
+            Tokenizer.from_file(str(path)) if path.exists() else Tokenizer.from_pretrained(model)
+        )
+    # The tokenizers library raises bare Exception for whatever goes wrong.
+    except Exception as error:
+        raise DataError(
+            f"no tokenizer can be loaded from '{model}': {error}. Name a folder with a "
+            "tokenizer.json, or leave --tokenizer out to estimate lengths."
+        ) from None
+    return found.encode

@@ -1,0 +1,129 @@
+"""A picture from wherever a row keeps it → checked, encoded bytes. Each is decoded once.
+
+PNG, JPEG and WebP stay as they are; anything else that Pillow reads becomes PNG. The size is read
+from the header and refused before a decompression bomb could unfold.
+"""
+
+import base64
+import binascii
+import io
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from observe_r1.data.sources.base import BadRow
+
+KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
+READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+_REMEMBERED = 4096
+_LARGEST_RATIO = 200
+"""Processors of the Qwen-VL family refuse pictures that are longer than this."""
+
+
+class Pictures:
+    """Loads and checks pictures of one import.
+
+    Example:
+        pictures = Pictures(max_pixels=50_000_000, max_bytes=50_000_000)
+        png = pictures.load("images/4.jpg", [folder])
+    """
+
+    def __init__(self, *, max_pixels: int, max_bytes: int) -> None:
+        self.max_pixels = max_pixels
+        self.max_bytes = max_bytes
+        self._checked: OrderedDict[bytes, bytes | BadRow] = OrderedDict()
+
+    def load(self, reference: Any, folders: Sequence[Path]) -> bytes:
+        """The encoded picture; BadRow with the reason where there is none to be had."""
+        data = self._read(reference, folders)
+        if len(data) > self.max_bytes:
+            raise BadRow("image too large", f"{len(data):,} bytes")
+        key = sha256(data).digest()
+        if key not in self._checked:
+            self._checked[key] = self._check(data)
+            if len(self._checked) > _REMEMBERED:
+                self._checked.popitem(last=False)
+        verdict = self._checked[key]
+        if isinstance(verdict, BadRow):
+            raise BadRow(verdict.reason, verdict.detail)
+        return verdict or data
+
+    def _read(self, reference: Any, folders: Sequence[Path]) -> bytes:
+        if isinstance(reference, bytes | bytearray | memoryview):
+            return bytes(reference)
+        if isinstance(reference, dict):
+            inner = reference.get("bytes") or reference.get("path") or reference.get("url")
+            if inner is None:
+                raise BadRow("image missing", "neither bytes nor a path")
+            return self._read(inner, folders)
+        if isinstance(reference, Image.Image):
+            return _encode(reference)
+        if isinstance(reference, str):
+            return self._read_text(reference, folders)
+        raise BadRow("image missing", f"a {type(reference).__name__} is no picture")
+
+    def _read_text(self, text: str, folders: Sequence[Path]) -> bytes:
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        elif text.startswith(("http://", "https://")):
+            raise BadRow("image missing", "an address on the web; download it first")
+        elif len(text) < 1024 and not text.startswith("/9j/"):
+            return self._read_file(text.removeprefix("file://"), folders)
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise BadRow("image unreadable", "a long text that is not base64") from None
+
+    def _read_file(self, name: str, folders: Sequence[Path]) -> bytes:
+        """The first of the folders that has the file; nothing outside all of them is opened."""
+        roots = [folder.resolve() for folder in folders]
+        left = False
+        for root in roots:
+            try:
+                for path in _spellings(root / name):
+                    if not any(path.is_relative_to(inside) for inside in roots):
+                        left = True
+                    elif path.is_file():
+                        if path.stat().st_size > self.max_bytes:
+                            raise BadRow("image too large", f"{path.stat().st_size:,} bytes")
+                        return path.read_bytes()
+            except (OSError, ValueError) as error:  # names that no file system takes
+                raise BadRow("image missing", f"{name[:100]!r}: {error}") from None
+        raise BadRow("image path leaves its folder" if left else "image missing", name[:200])
+
+    def _check(self, data: bytes) -> bytes | BadRow:
+        """Empty when the bytes are fine as they are, other bytes when encoded anew, or why not."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's size warning; the limit here is stricter
+                with Image.open(io.BytesIO(data), formats=READ_FORMATS) as picture:
+                    width, height = picture.size
+                    if width * height > self.max_pixels:
+                        return BadRow("image too large", f"{width} × {height} pixels")
+                    if max(width, height) > _LARGEST_RATIO * min(width, height):
+                        return BadRow("image too narrow", f"{width} × {height} pixels")
+                    picture.load()
+                    return b"" if picture.format in KEPT_FORMATS else _encode(picture)
+        # Pillow's decoders raise whatever their input makes them raise; the row is then unreadable.
+        except Exception as error:
+            return BadRow("image unreadable", f"{type(error).__name__}: {str(error)[:120]}")
+
+
+def _spellings(path: Path) -> list[Path]:
+    """The path, and with an ending where the row left it out."""
+    endings = ("", ".png", ".jpg", ".jpeg", ".webp") if not path.suffix else ("",)
+    return [Path(f"{path}{ending}").resolve() for ending in endings]
+
+
+def _encode(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    mode = (
+        "RGBA" if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info else "RGB"
+    )
+    picture.convert(mode).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,107 @@
+"""Servers as an engine: rollouts through the OpenAI protocol, for probing and evaluation.
+
+Each completion is a request of its own, so that every server that speaks the protocol will do and
+every length is the server's own count. Servers that cache prefixes compute the prompt once anyway.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from observe_r1.config.rollout import Sampling
+from observe_r1.endpoints import ChatReply, ChatRequest, EndpointClient, user_message
+from observe_r1.errors import EngineError
+from observe_r1.text import format_question
+from observe_r1.types import Completion, RolloutGroup, Sample
+
+UNKNOWN_TOKEN = -1
+"""Stands for each token of a completion: servers tell how many there are, not which."""
+
+
+class EndpointEngine:
+    """A rollout engine whose model lives elsewhere; its weights cannot be changed.
+
+    Example:
+        engine = EndpointEngine(["http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"])
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        model: str = "",
+        api_key: str | None = None,
+        max_concurrency: int = 16,
+        timeout_seconds: float = 600.0,
+        max_retries: int = 5,
+    ) -> None:
+        self.client = EndpointClient(
+            urls, model=model, api_key=api_key, max_concurrency=max_concurrency,
+            timeout_seconds=timeout_seconds, max_retries=max_retries,
+        )  # fmt: skip
+
+    def generate(
+        self,
+        samples_P: Sequence[Sample],
+        *,
+        group_size: int,
+        sampling: Sampling,
+        system_prompt: str,
+        seed: int,
+        step: int = 0,
+    ) -> list[RolloutGroup]:
+        """One group a sample, in the samples' order."""
+        requests = [
+            _request(sample, index, sampling, system_prompt, seed, step)
+            for sample in samples_P
+            for index in range(group_size)
+        ]
+        replies = self.client.chat_many(requests)
+        groups = []
+        for number, sample in enumerate(samples_P):
+            own = replies[number * group_size : (number + 1) * group_size]
+            completions = tuple(_completion(reply) for reply in own)
+            groups.append(RolloutGroup(sample=sample, completions_G=completions, step=step))
+        return groups
+
+    def sync(self, policy: Any) -> None:
+        raise EngineError(
+            "An endpoint's weights cannot be changed. Endpoints serve probing and evaluation; "
+            "train with engine.type=shared_prefill or vllm."
+        )
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def _request(
+    sample: Sample, index: int, sampling: Sampling, system_prompt: str, seed: int, step: int
+) -> ChatRequest:
+    messages = [user_message(format_question(sample), sample.images)]
+    if system_prompt:
+        messages.insert(0, {"role": "system", "content": system_prompt})
+    # Only what differs from the protocol's own default is sent: servers differ in what they know.
+    extra: dict[str, Any] = {"top_k": sampling.top_k} if sampling.top_k else {}
+    if sampling.min_p:
+        extra["min_p"] = sampling.min_p
+    if sampling.stop_token_ids:
+        extra["stop_token_ids"] = list(sampling.stop_token_ids)
+    return ChatRequest(
+        messages=messages,
+        max_tokens=sampling.max_new_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=_own_seed(seed, step, sample.id, index),
+        stop=sampling.stop,
+        extra=extra,
+    )
+
+
+def _own_seed(*parts: object) -> int:
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _completion(reply: ChatReply) -> Completion:
+    tokens = (UNKNOWN_TOKEN,) * reply.num_tokens
+    return Completion(text=reply.text, token_ids=tokens, truncated=reply.truncated)

@@ -1,0 +1,224 @@
+"""Runs compared on the same questions: paired differences, and the questions won and lost.
+
+What is paired, per question that both runs answered:
+
+    each evaluation of the same name   share of right answers
+    the last fifth of training         solve rate of the question's groups, where both asked it
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from observe_r1.errors import RunError
+from observe_r1.report import rows
+from observe_r1.report.evaluations import Evaluation, Prediction, mean_interval, read_evaluations
+from observe_r1.report.index import Index, Progress, open_index
+from observe_r1.report.run import RunFolder, open_run
+
+MAX_PAIRS = 400
+"""Questions won or lost that are shown with their answers, for each comparison."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How much better the second run is than the first, on the same questions.
+
+    Example:
+        Difference(on="eval after", run="B", questions=200, first=0.52, second=0.58, value=0.06,
+                   low=0.01, high=0.11, won=31, lost=19)
+    """
+
+    on: str
+    run: str
+    """Letter of the second run; the first is always A."""
+    questions: int
+    first: float
+    second: float
+    value: float
+    low: float
+    """95 % interval from a bootstrap over questions."""
+    high: float
+    won: int
+    """Questions the second run answers more often than the first."""
+    lost: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "clear": self.clear}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One run of a comparison, opened."""
+
+    letter: str
+    folder: RunFolder
+    index: Index
+    evaluations: Mapping[str, Evaluation]
+
+    @property
+    def label(self) -> str:
+        return f"{self.letter} {self.folder.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that a comparison found."""
+
+    runs: tuple[Compared, ...]
+    differences: tuple[Difference, ...]
+    pairs: tuple[dict[str, Any], ...]
+    problems: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "runs": [{"letter": run.letter, "path": str(run.folder.path)} for run in self.runs],
+            "differences": [difference.to_dict() for difference in self.differences],
+            "problems": list(self.problems),
+        }
+
+
+def compare_runs(folders: Sequence[Path], progress: Progress | None = None) -> Comparison:
+    """Compare each run with the first."""
+    if len(folders) < 2:
+        raise RunError(f"{len(folders)} run was given. Name two or more to compare.")
+    if len(folders) > 26:
+        raise RunError(f"{len(folders)} runs were given; at most 26 can be compared at once.")
+    runs = tuple(_open(folder, place, progress) for place, folder in enumerate(folders))
+    first, differences, pairs = runs[0], [], []
+    for other in runs[1:]:
+        for found, shown in (_pair(first, other, name) for name in _shared_names(first, other)):
+            differences.append(found)
+            pairs += shown
+        if found := _training(first, other):
+            differences.append(found)
+    return Comparison(
+        runs=runs,
+        differences=tuple(differences),
+        pairs=tuple(pairs),
+        problems=tuple(_problems(runs)),
+    )
+
+
+def _open(folder: Path, place: int, progress: Progress | None) -> Compared:
+    run = open_run(folder)
+    return Compared(
+        letter=chr(ord("A") + place),
+        folder=run,
+        index=open_index(run.rollouts, progress),
+        evaluations={e.name: e for e in read_evaluations(run) if e.answers},
+    )
+
+
+def _shared_names(first: Compared, other: Compared) -> list[str]:
+    """Evaluations both have, questions in common."""
+    return [
+        name
+        for name, evaluation in first.evaluations.items()
+        if name in other.evaluations
+        and evaluation.shares.keys() & other.evaluations[name].shares.keys()
+    ]
+
+
+def _pair(
+    first: Compared, other: Compared, name: str
+) -> tuple[Difference, list[dict[str, Any]]]:
+    one, two = first.evaluations[name], other.evaluations[name]
+    difference = _difference(f"eval {name}", other.letter, one.shares, two.shares)
+    assert difference is not None  # shared names have questions in common
+    title = f"{other.letter} against {first.letter} on {name}"
+    changes = {q: two.shares[q] - one.shares[q] for q in one.shares.keys() & two.shares.keys()}
+    ordered = sorted((q for q in changes if changes[q]), key=lambda q: (-abs(changes[q]), q))
+    pairs = [
+        {
+            "title": title,
+            "sample": question,
+            "change": rows.rounded(changes[question], 4),
+            "sides": [
+                _side(first.label, one, question, changes[question] < 0),
+                _side(other.label, two, question, changes[question] > 0),
+            ],
+        }
+        for question in ordered[:MAX_PAIRS]
+    ]
+    return difference, pairs
+
+
+def _difference(
+    on: str, letter: str, first: Mapping[str, float], second: Mapping[str, float]
+) -> Difference | None:
+    shared = sorted(first.keys() & second.keys())
+    changes = [second[name] - first[name] for name in shared]
+    interval = mean_interval(changes)
+    if interval is None:
+        return None
+    return Difference(
+        on=on,
+        run=letter,
+        questions=len(shared),
+        first=sum(first[name] for name in shared) / len(shared),
+        second=sum(second[name] for name in shared) / len(shared),
+        value=interval["value"],
+        low=interval["low"],
+        high=interval["high"],
+        won=sum(change > 0 for change in changes),
+        lost=sum(change < 0 for change in changes),
+    )
+
+
+def _training(first: Compared, other: Compared) -> Difference | None:
+    one, two = _last_rates(first.index), _last_rates(other.index)
+    return _difference("last fifth of training", other.letter, one, two)
+
+
+def _last_rates(index: Index) -> dict[str, float]:
+    """Solve rate of each question over its groups in the last fifth of the steps."""
+    if not index.num_groups:
+        return {}
+    steps = index.groups["step"]
+    late = steps >= steps.min() + 0.8 * (int(steps.max()) - int(steps.min()))
+    rates: dict[str, list[float]] = defaultdict(list)
+    chosen = index.groups["sample"][late]
+    for sample, rate in zip(chosen, index.solve_rates[late], strict=True):
+        rates[index.sample_ids[int(sample)]].append(float(rate))
+    return {name: float(np.mean(values)) for name, values in rates.items()}
+
+
+def _side(label: str, evaluation: Evaluation, question: str, better: bool) -> dict[str, Any]:
+    """The answer that is shown: a right one of the run that won, a wrong one of the run that lost."""
+    answers = evaluation.answers[question]
+    shown = next((answer for answer in answers if answer.correct is better), answers[0])
+    return {"run": label, "share": evaluation.shares[question], "answers": len(answers), **_said(shown)}
+
+
+def _said(prediction: Prediction) -> dict[str, Any]:
+    shown, left_out = rows.shorten(prediction.text, 4000)
+    return {
+        "text": shown,
+        "correct": prediction.correct,
+        "answer": prediction.answer,
+    } | ({"left_out": left_out} if left_out else {})
+
+
+def _problems(runs: Sequence[Compared]) -> list[str]:
+    """What a reader should know before believing a difference."""
+    found = [f"{run.letter}: {problem}" for run in runs for problem in run.folder.problems]
+    for name, word in (("data", "data"), ("model", "models")):
+        values = {rows.text(run.folder.config.get(name)) for run in runs}
+        if len(values) > 1:
+            found.append(f"The runs started from different {word}: {', '.join(sorted(values))}.")
+    seeds = [run.folder.stage.get("seed") for run in runs]
+    recipes = {rows.text(run.folder.config.get("recipe")) for run in runs}
+    if len(recipes) > 1 or len(set(map(str, seeds))) == 1:
+        text = "Each run is one seed: the intervals cover the choice of questions, not the chance in "
+        found.append(text + "training. ‘observe-r1 reproduce’ runs several seeds.")
+    return found

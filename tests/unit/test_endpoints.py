@@ -1,0 +1,218 @@
+"""The client against a real HTTP server on 127.0.0.1 that misbehaves as servers do."""
+
+import base64
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from observe_r1.config.rollout import Sampling
+from observe_r1.endpoints import ChatRequest, EndpointClient, user_message
+from observe_r1.errors import EngineError
+from observe_r1.probe.endpoint_engine import EndpointEngine
+from observe_r1.types import Sample
+
+PNG = b"\x89PNG fake"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers with the seed it was sent; ``plan`` lists what goes wrong first."""
+
+    daemon_threads = True
+
+    def __init__(self, plan: list[str], delay: float) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.plan = plan
+        self.delay = delay
+        self.bodies: list[dict[str, Any]] = []
+        self.busy = 0
+        self.busiest = 0
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that gave up waiting are part of the test."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.reply(200, {"data": [{"id": "served-model"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            trouble = self.server.plan.pop(0) if self.server.plan else ""
+            self.server.bodies.append(body | {"_key": self.headers.get("Authorization")})
+            self.server.busy += 1
+            self.server.busiest = max(self.server.busiest, self.server.busy)
+        time.sleep(self.server.delay)
+        with self.server.lock:
+            self.server.busy -= 1
+        if trouble == "hang":
+            time.sleep(2)
+        elif trouble == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"choi')
+        elif trouble == "garbage":
+            self.reply_bytes(200, b"<html>busy</html>")
+        elif trouble.isdigit():
+            self.reply(int(trouble), {"error": {"message": f"status {trouble} it is"}})
+        else:
+            text = f"seed {body.get('seed')}"
+            choice = {"message": {"content": text}, "finish_reason": "stop"}
+            self.reply(200, {"choices": [choice], "usage": {"completion_tokens": 4}})
+
+    def reply(self, status: int, content: dict[str, Any]) -> None:
+        self.reply_bytes(status, json.dumps(content).encode())
+
+    def reply_bytes(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextmanager
+def serving(*plan: str, delay: float = 0.0) -> Iterator[Server]:
+    server = Server(list(plan), delay)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def client(*servers: Server, **settings: Any) -> EndpointClient:
+    settings = {"first_wait_seconds": 0.01} | settings
+    return EndpointClient([server.url for server in servers], **settings)
+
+
+def ask(seed: int = 1) -> ChatRequest:
+    return ChatRequest(messages=[user_message("2 + 2?")], seed=seed)
+
+
+def test_replies_come_in_the_order_of_the_requests():
+    with serving(delay=0.005) as server, client(server) as c:
+        replies = c.chat_many([ask(seed) for seed in range(30)])
+    assert [reply.text for reply in replies] == [f"seed {seed}" for seed in range(30)]
+    assert replies[0].num_tokens == 4 and not replies[0].truncated
+
+
+@pytest.mark.parametrize("trouble", ["500", "503", "429", "cut", "garbage"])
+def test_what_may_pass_is_tried_again(trouble):
+    with serving(trouble, trouble) as server, client(server) as c:
+        assert c.chat(ask()).text == "seed 1"
+        assert len(server.bodies) == 3
+
+
+def test_a_request_that_hangs_is_given_up_and_tried_again():
+    with serving("hang") as server, client(server, timeout_seconds=0.3) as c:
+        assert c.chat(ask()).text == "seed 1"
+
+
+def test_what_will_not_pass_is_raised_at_once_with_the_servers_words():
+    with serving("400") as server, client(server) as c:
+        with pytest.raises(EngineError, match="status 400 it is"):
+            c.chat(ask())
+        assert len(server.bodies) == 1
+
+
+def test_a_server_that_stays_broken_ends_with_what_to_do():
+    with serving(*["500"] * 9) as server, client(server, max_retries=2) as c:
+        with pytest.raises(EngineError, match=r"after 3 tries.*status 500"):
+            c.chat(ask())
+
+
+def test_nobody_at_the_address_is_an_error_of_the_engine():
+    with serving() as server:
+        url = server.url
+    with EndpointClient([url], model="m", max_retries=1, first_wait_seconds=0.01) as c:
+        with pytest.raises(EngineError, match="ConnectError"):
+            c.chat(ask())
+
+
+def test_no_more_requests_are_on_their_way_than_allowed():
+    with serving(delay=0.02) as server, client(server, max_concurrency=3) as c:
+        c.chat_many([ask(seed) for seed in range(20)])
+    assert server.busiest == 3
+
+
+def test_several_servers_share_the_work_and_a_broken_one_is_left_out():
+    with serving(delay=0.01) as one, serving(delay=0.01) as two, client(one, two) as c:
+        c.chat_many([ask(seed) for seed in range(40)])
+        assert min(len(one.bodies), len(two.bodies)) >= 10
+    with serving(*["503"] * 99) as broken, serving() as well, client(broken, well) as c:
+        replies = c.chat_many([ask(seed) for seed in range(20)])
+    assert [reply.text for reply in replies] == [f"seed {seed}" for seed in range(20)]
+
+
+def test_images_go_as_data_urls_to_their_markers():
+    message = user_message("Is <image> like <image>?", [PNG, b"\xff\xd8\xff jpeg"])
+    kinds = [part["type"] for part in message["content"]]
+    assert kinds == ["text", "image_url", "text", "image_url", "text"]
+    url = message["content"][1]["image_url"]["url"]
+    assert url == "data:image/png;base64," + base64.b64encode(PNG).decode()
+    assert message["content"][3]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert user_message("What?", [PNG])["content"][0]["type"] == "image_url"
+    with pytest.raises(EngineError, match="2 image markers and 1 images"):
+        user_message("<image> <image>", [PNG])
+
+
+def test_the_first_model_the_server_lists_is_asked_when_none_is_named():
+    with serving() as server, client(server, api_key="secret") as c:
+        c.chat(ask())
+    assert server.bodies[0]["model"] == "served-model"
+    assert server.bodies[0]["_key"] == "Bearer secret"
+
+
+def test_the_engine_asks_once_a_completion_with_its_own_seed():
+    samples = [Sample(id=f"s{i}", question="?", answer="1", kind="number") for i in range(3)]
+    sampling = Sampling(temperature=0.7, top_k=5, max_new_tokens=9, stop=("</answer>",))
+    with serving() as server:
+        engine = EndpointEngine([server.url])
+        settings = {"group_size": 4, "sampling": sampling, "system_prompt": "Answer."}
+        first = engine.generate(samples, seed=1, **settings)
+        again = engine.generate(samples, seed=1, **settings)
+        other = engine.generate(samples, seed=2, **settings)
+        engine.close()
+    texts = Counter(c.text for group in first for c in group.completions_G)
+    assert set(texts.values()) == {1} and len(texts) == 12
+    assert first == again != other
+    assert first[0].completions_G[0].num_tokens == 4
+    body = server.bodies[0]
+    assert body["messages"][0] == {"role": "system", "content": "Answer."}
+    assert (body["max_tokens"], body["top_k"], body["stop"]) == (9, 5, ["</answer>"])
+
+
+def test_a_probe_through_a_server_that_fails_now_and_then_is_complete(tmp_path):
+    from observe_r1.probe import ProbeConfig, ProbeStore, probe, read_results
+
+    samples = [Sample(id=f"s{i}", question="?", answer="1", kind="number") for i in range(12)]
+    config = ProbeConfig(rollouts=4, batch_size=1, workers=4)
+    with serving(*["500", "", "429", ""] * 5) as server:
+        engine = EndpointEngine([server.url], max_concurrency=4)
+        with ProbeStore(tmp_path, config.identity("m")) as store:
+            summary = probe(samples, engine, config, store)
+        engine.close()
+    assert summary.failed == ()
+    measured = read_results(tmp_path).difficulty
+    assert len(measured) == 12 and {d.num_rollouts for d in measured.values()} == {4}

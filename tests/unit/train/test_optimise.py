@@ -1,0 +1,170 @@
+"""One update, on a real model of two layers."""
+
+import math
+
+import fakes
+import pytest
+import torch
+
+from observe_r1.config.loss import ClippedLoss
+from observe_r1.config.optimizer import OptimizerConfig
+from observe_r1.config.rollout import Sampling
+from observe_r1.errors import ConfigError, TrainingError
+from observe_r1.train import optimise
+from observe_r1.train.optimise import Optimiser
+
+SIGNAL = fakes.weighted_group((1.0, 0.0, 0.0), ((20, 30, 40), (50,), (60, 70)), number=1)
+SIGNAL_2 = fakes.weighted_group((0.0, 1.0), ((21, 31, 41, 51, 61), (51, 11)), number=2, images=2)
+SILENT = fakes.weighted_group((1.0, 1.0), ((80, 81, 82, 83), (90, 91)), number=3)
+SGD = OptimizerConfig(type="sgd", lr=1.0, grad_clip=None)
+
+
+def optimiser(policy=None, loss=None, optimizer=SGD, **settings):
+    return Optimiser(
+        policy or fakes.tiny_policy(**settings), loss=loss or ClippedLoss(), optimizer=optimizer,
+        sampling=Sampling(max_new_tokens=8), system_prompt="count", total_updates=4,
+    )  # fmt: skip
+
+
+def weights_after(groups, **settings) -> torch.Tensor:
+    made = optimiser(**settings)
+    made.update(groups)
+    return torch.cat([p.detach().flatten() for p in made.policy.packed.parameters()])
+
+
+@pytest.mark.parametrize("reduction", ["token_mean", "sequence_mean", "constant_length"])
+def test_skipping_groups_without_signal_changes_nothing(reduction, monkeypatch) -> None:
+    loss = ClippedLoss(reduction=reduction)
+    skipped = weights_after([SIGNAL, SILENT, SIGNAL_2], loss=loss)
+    real = optimise.make_rows
+    monkeypatch.setattr(
+        optimise, "make_rows", lambda *args, need_all, **kw: real(*args, need_all=True, **kw)
+    )
+    forwarded = weights_after([SIGNAL, SILENT, SIGNAL_2], loss=loss)
+    assert torch.allclose(skipped, forwarded, atol=1e-6, rtol=0)
+    assert not torch.allclose(skipped, weights_after([SIGNAL, SIGNAL_2], loss=loss), atol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["token_mean", "sequence_mean", "constant_length"])
+def test_micro_batches_and_split_groups_change_nothing(reduction) -> None:
+    loss = ClippedLoss(reduction=reduction)
+    whole = weights_after([SIGNAL, SIGNAL_2], loss=loss)
+    longest = max(len(encode_length(g)) for g in (SIGNAL, SIGNAL_2))
+    parts = weights_after(
+        [SIGNAL, SIGNAL_2], loss=loss, max_tokens_per_microbatch=longest + 4
+    )
+    assert torch.allclose(whole, parts, atol=1e-5, rtol=0)
+
+
+def encode_length(group):
+    return fakes.tiny_policy().encode(group.scored.sample, "count").ids_L
+
+
+def test_repeated_prompts_of_a_split_group_are_counted() -> None:
+    tight = len(encode_length(SIGNAL)) + 2
+    outcome = optimiser(max_tokens_per_microbatch=tight).update([SIGNAL])
+    assert outcome.tokens_computed > outcome.tokens_unique
+    whole = optimiser().update([SIGNAL])
+    assert whole.tokens_computed == whole.tokens_unique == len(encode_length(SIGNAL)) + 3
+
+
+def test_a_group_that_cannot_fit_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigError, match="max_tokens_per_microbatch = 10"):
+        optimiser(max_tokens_per_microbatch=10).update([SIGNAL])
+
+
+def test_rejected_groups_do_not_count() -> None:
+    rejected = fakes.weighted_group((1.0, 0.0), ((1, 2), (3,)), number=5, admitted=False)
+    assert torch.equal(weights_after([SIGNAL]), weights_after([SIGNAL, rejected]))
+
+
+def test_completions_of_weight_zero_are_as_if_they_were_not_there() -> None:
+    masked = fakes.weighted_group(
+        (1.0, 0.0, 9.0), ((20, 30), (50,), (60, 70)), number=1, weights=(1.0, 1.0, 0.0)
+    )
+    plain = fakes.weighted_group((1.0, 0.0), ((20, 30), (50,)), number=1)
+    object.__setattr__(plain, "advantages_G", masked.advantages_G[:2])
+    assert torch.allclose(weights_after([masked]), weights_after([plain]), atol=1e-6)
+
+
+def test_a_step_without_signal_moves_nothing_and_says_so() -> None:
+    made = optimiser()
+    before = [p.detach().clone() for p in made.policy.packed.parameters()]
+    outcome = made.update([SILENT])
+    assert not outcome.had_signal and outcome.tokens_computed == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, made.policy.packed.parameters(), strict=True))
+
+
+def test_gradients_that_are_not_finite_skip_the_step() -> None:
+    broken = fakes.weighted_group((math.inf, 0.0), ((20, 30), (50,)), number=1)
+    object.__setattr__(broken, "advantages_G", (math.inf, 0.0))
+    made = optimiser()
+    before = [p.detach().clone() for p in made.policy.packed.parameters()]
+    assert not made.update([broken]).finite
+    assert all(torch.equal(a, b) for a, b in zip(before, made.policy.packed.parameters(), strict=True))
+    assert made.update([SIGNAL]).finite
+
+
+def test_the_first_of_several_updates_needs_no_old_log_probs() -> None:
+    config = SGD.model_copy(update={"updates_per_rollout": 2, "lr": 0.1})
+    made = optimiser(optimizer=config)
+    calls = []
+    forward = made.policy.packed.forward
+    made.policy.packed.forward = lambda rows, *rest: calls.append(torch.is_grad_enabled()) or forward(rows, *rest)
+    made.update([SIGNAL, SIGNAL_2])
+    assert calls == [False, True, True]
+    assert made.num_updates == 2
+
+
+def test_running_out_of_memory_halves_the_budget_once_and_says_so(monkeypatch) -> None:
+    made = optimiser(max_tokens_per_microbatch=4096)
+    forward, failures = made.policy.packed.forward, [1]
+
+    def once(*args, **kwargs):
+        if failures:
+            failures.pop()
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(*args, **kwargs)
+
+    made.policy.packed.forward = once
+    outcome = made.update([SIGNAL, SIGNAL_2])
+    assert made.budget == 2048 and "2048 tokens instead of 4096" in outcome.notes[0]
+    made.policy.packed.forward = forward
+    whole = optimiser()
+    whole.update([SIGNAL, SIGNAL_2])
+    for mine, other in zip(made.policy.packed.parameters(), whole.policy.packed.parameters(), strict=True):
+        assert torch.allclose(mine, other, atol=1e-6)
+    failures.append(1)
+    made.policy.packed.forward = once
+    with pytest.raises(TrainingError, match="already halved once"):
+        made.update([SIGNAL])
+
+
+@pytest.mark.parametrize("place", ["loss", "reward"])
+def test_kl_is_zero_at_the_start_and_pulls_back_later(place) -> None:
+    loss = ClippedLoss(kl={"coefficient": 0.5, "estimator": "k1", "place": place})
+    made = optimiser(loss=loss, optimizer=SGD.model_copy(update={"lr": 0.05}))
+    first = made.update([SIGNAL, SILENT])
+    assert first.stats["kl"].value == pytest.approx(0, abs=1e-6)
+    second = made.update([SILENT])
+    assert second.had_signal and abs(second.stats["kl"].value) > 1e-4
+
+
+def test_the_reference_of_adapters_is_the_model_without_them() -> None:
+    loss = ClippedLoss(kl={"coefficient": 0.1})
+    made = optimiser(loss=loss, optimizer=SGD.model_copy(update={"lr": 5.0}), lora={"rank": 2})
+    assert made.reference is not None and made.reference.module is made.policy.packed
+    made.update([SIGNAL])
+    outcome = made.update([SIGNAL])
+    assert outcome.stats["kl"].value > 0
+
+
+@pytest.mark.parametrize("part", ["vision", "aligner", "language"])
+def test_each_part_is_frozen_by_itself(part) -> None:
+    policy = fakes.tiny_policy(**{f"freeze_{part}": True})
+    before = {name: p.detach().clone() for name, p in policy.packed.named_parameters()}
+    optimiser(policy).update([SIGNAL, SIGNAL_2])
+    from observe_r1.policy.family import part_of
+
+    moved = {part_of(n) for n, p in policy.packed.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {"vision", "aligner", "language"} - {part}
