@@ -4,8 +4,8 @@ The tests, the benchmark of the report and anyone who works on the pages use it:
 
     python benchmarks/synthetic_run.py runs/example --steps 200
 
-A small pool of drawn questions is asked again and again; the make-believe policy gets better, shorter
-and better formed with every step, and climbs the rungs of a ladder.
+A small pool of drawn questions is asked again and again; the make-believe policy gets better,
+shorter and better formed with every step, and climbs the rungs of a ladder.
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Question:
         if self.family == "comparison":
             return f"<image>Are there more {noun} than other shapes in the picture?"
         if self.family == "arithmetic":
-            return f"<image>Count the {noun}, then add the number of all other shapes. What is the sum?"
+            return f"<image>Count the {noun}, then add the number of all other shapes. The sum?"
         if self.family == "spatial":
             return f"<image>How many {noun} lie in the left half, if each half holds equally many?"
         return f"<image>How many {noun} are there in the picture?"
@@ -80,7 +80,7 @@ class Question:
 
 
 def write_run(folder: Path, size: Size | None = None) -> Path:
-    """A complete run folder: config, environment, questions, pictures, rollouts, metrics, evaluations."""
+    """A complete run folder, evaluations before and after included."""
     size = size or Size()
     rng = random.Random(size.seed)
     questions = [_question(rng, number) for number in range(size.questions)]
@@ -157,9 +157,7 @@ def _step_rows(
     for group in range(size.prompts):
         question = rng.choice(near)
         skill = 0.25 + 0.65 * progress - 0.07 * question.rung + 0.1 * rng.random()
-        answers = [
-            _answer(rng, question, skill, progress, size) for _ in range(size.group_size)
-        ]
+        answers = [_answer(rng, question, skill, progress, size) for _ in range(size.group_size)]
         yield from _group_rows(question, step, group, answers)
 
 

@@ -27,7 +27,7 @@ SEED = 0
 """Seed of the items; recipes and evaluations use others."""
 
 BATCH = 64
-STEPS = 3000
+STEPS = 2400
 PEAK_LEARNING_RATE = 3e-3
 WARM_UP_STEPS = 150
 DECAY_SHARE = 0.4
@@ -73,7 +73,9 @@ class Encoder:
             {"role": "system", "content": system_prompt(mode)},
             {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "\x00"}]},
         ]
-        template = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        template = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
         before, after = template.replace("<|image_pad|>", "<|image_pad|>" * 16).split("\x00")
         return self.ids(before), self.ids(after)
 
@@ -112,7 +114,9 @@ def make_optimizers(model: torch.nn.Module) -> list[torch.optim.Optimizer]:
         inside = parameter.dim() == 2 and "embed" not in name and "lm_head" not in name
         (matrices if inside else rest).append(parameter)
     return [
-        torch.optim.Muon(matrices, lr=PEAK_LEARNING_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Muon(
+            matrices, lr=PEAK_LEARNING_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+        ),
         torch.optim.AdamW(rest, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
@@ -206,7 +210,9 @@ def main() -> None:
     optimizers = make_optimizers(model)
     start = load(arguments.out, model, optimizers)
     encoder = Encoder(processor)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters; from step {start}", flush=True)
+    print(
+        f"{sum(p.numel() for p in model.parameters()):,} parameters; from step {start}", flush=True
+    )
     began = time.time()
     for step in range(start, arguments.steps):
         row = train_step(model, encoder, optimizers, step, arguments.steps)

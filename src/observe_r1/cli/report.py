@@ -60,7 +60,9 @@ def view(
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; each is compared with the first.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders; each is compared with the first.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Write an HTML page with both answers.")] = None,
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
@@ -124,7 +126,7 @@ def _redraw(run: Path, draw: "Callable[[], RenderableType]") -> None:
 
 
 def _progress() -> "Progress":
-    """Says on stderr how far the first index of a large run is, where someone is there to read it."""
+    """Says on stderr how far the first index of a large run is, where someone reads it."""
     shown = 0
 
     def tell(done: int, size: int) -> None:

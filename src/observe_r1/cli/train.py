@@ -51,12 +51,17 @@ def train(
         model=model, data=data, preset=preset, hardware=hardware, overrides=tuple(overrides or ())
     )
     run = resolve(load_recipe(recipe), choice, machine, lambda percent: correct_length(data, percent))
+    if not dry_run:
+        out = _writable(run, out, resume)
     say(headline(run, machine))
     print_deviations(run.deviations)
     if dry_run:
         finish(_show_plan(run), json)
         return
-    finish(_train(run, out, resume), json)
+    assert out is not None  # checked where the run was
+    from observe_r1.cli.running import train_into
+
+    finish(train_into(run, out, resume), json)
 
 
 def headline(run: "RunConfig", machine: "Machine") -> str:
@@ -128,11 +133,12 @@ def _count_questions(data: str) -> int | None:
     return len(load_questions(data))
 
 
-def _train(run: "RunConfig", out: Path | None, resume: bool) -> dict[str, Any]:
+def _writable(run: "RunConfig", out: Path | None, resume: bool) -> Path:
+    """The run folder, once it is certain that the run can start in it."""
     from observe_r1.errors import ConfigError
+    from observe_r1.stages.pipeline import check_can_start
 
     if out is None:
         raise ConfigError("no run folder was given. Say where to write: --out runs/NAME.")
-    from observe_r1.cli.running import train_into
-
-    return train_into(run, out, resume)
+    check_can_start(run, out, resume)
+    return out

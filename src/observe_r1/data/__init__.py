@@ -1,1 +1,1 @@
-"""Questions with images: where they come from, how hard they are, in which order they are trained."""
+"""Questions with images: where they come from, how hard they are, and in which order they come."""

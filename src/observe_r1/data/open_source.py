@@ -61,15 +61,14 @@ def _hub_rows(source: str) -> Iterator[FoundRow]:
     config, _, split = part.rpartition("/")
     try:
         stream = datasets.load_dataset(name, config or None, split=split or "train", streaming=True)
-        stream = stream.decode(False)
     # The hub client raises errors of several libraries: no network, no such set, no such split.
     except Exception as error:
         raise DataError(
             f"'{source}' can be read neither as a path nor from the hub: {error}. Check the name, "
             "and the split: owner/name:config/split."
         ) from None
-    for number, row in enumerate(stream, start=1):
-        yield FoundRow(f"{source}:{number}", row, ())
+    numbered = enumerate(stream.decode(False), start=1)
+    return (FoundRow(f"{source}:{number}", row, ()) for number, row in numbered)
 
 
 def benchmark_samples(name: str) -> Iterator[Sample]:

@@ -25,7 +25,8 @@ _NEGATION = re.compile(
     r"\b(?:not|n't|neither|nor|except|isn't|aren't|wrong|incorrect|false|cannot|can't|none)\b|n't\b",
     re.I,
 )
-_ARTICLE = re.compile(r"^A\s+[a-z]|[.!?:,]\s+A\s+[a-z]|(?:^|\s)I\s+[a-z']")
+_JOINS = r"(?!(?:or|and|maybe|but|unless|then|is|was|because|with|if|since|has|would|seems)\b)"
+_ARTICLE = re.compile(rf"(?:^|[.!?:,]\s+)A\s+{_JOINS}[a-z]|(?:^|\s)I\s+{_JOINS}[a-z']")
 
 
 def read_choice(text: str, options: Sequence[str] | None, letters: str) -> tuple[str | None, str]:
@@ -37,9 +38,8 @@ def read_choice(text: str, options: Sequence[str] | None, letters: str) -> tuple
     bare = _BARE.match(text)
     if bare and bare[1].upper() in letters and (bare[1].isupper() or not _is_text(text, known)):
         return bare[1].upper(), "a letter"
-    by_text = _by_text(text, known)
-    if by_text is not None:
-        return by_text, "an option's own text"
+    if _is_text(text, known):
+        return _by_text(text, known), "an option's own text"
     return _read_sentence(text, known, letters)
 
 
@@ -47,6 +47,9 @@ def _read_sentence(text: str, known: tuple[str, ...], letters: str) -> tuple[str
     led = _LED.match(text)
     if led and led[1] in letters:
         return _read_led(led[1], text[led.end() :], known, letters)
+    by_text = _by_text(text, known)
+    if by_text is not None:
+        return by_text, "an option's own value"
     marked = _after_marker(text)
     if marked is not None and marked != text:
         return read_choice(marked, known, letters)
@@ -89,16 +92,12 @@ def _after_marker(text: str) -> str | None:
 def _from_letters(text: str, known: tuple[str, ...], letters: str) -> tuple[str | None, str]:
     named = {match[1].upper() for match in _NAMED.finditer(text) if match[1].upper() in letters}
     named = named or {letter for letter in _SHOWN.findall(text) if letter in letters}
-    found = named | set(_letters_in(text, letters))
+    contained = _contained(text, known)
+    found = named | {*_letters_in(text, letters), *contained}
     if len(found) == 1:
-        return found.pop(), "the only letter named"
+        return found.pop(), "the only option named"
     if found:
         return None, "the answer names several options: " + ", ".join(sorted(found))
-    contained = _contained(text, known)
-    if len(contained) == 1:
-        return contained[0], "the only option whose text is named"
-    if contained:
-        return None, "the answer names several options: " + ", ".join(contained)
     return None, "no option is named"
 
 

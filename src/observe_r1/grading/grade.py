@@ -1,5 +1,6 @@
 """Is this completion right? One function, one rule a kind."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,6 +58,8 @@ def grade(
     a Grade; a gold that cannot be checked raises DataError.
     """
     gold = str(gold) if isinstance(gold, (int, float)) and not isinstance(gold, bool) else gold
+    if not isinstance(gold, str):
+        check_gold(gold, kind, options)
     resolved = _resolve(gold, kind, tuple(options or ()))
     answer, where = extract_answer(completion, extract)
     if answer is None:
@@ -144,7 +147,7 @@ def _text(answer: str, gold: str, *_: object) -> Judged:
 
 def _point(answer: str, gold: str, *_: object) -> Judged:
     target = read_target(gold)
-    point = read_point(answer.replace("\\pm", "±").partition("±")[0])
+    point = read_point(re.sub(r"(?:±|\\pm)\s*[0-9.]+\s*$", "", answer))
     if target is None or point is None:
         return None, "the answer is not one point"
     correct = hits(target, point)

@@ -6,6 +6,7 @@ Reading returns every side of an equation as long as they agree; an answer that 
 ("3 = 5") or lists several numbers is not a number.
 """
 
+import math
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -64,6 +65,7 @@ _LEAD = re.compile(
 )
 _CURRENCY = re.compile(r"^(?:US\s*)?(dollars_sign|€|£)\s*")
 _SIDES = re.compile(r"\s*(?:=|≈|\\equiv(?![a-zA-Z]))+\s*")
+_RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne|neq)(?![a-zA-Z])|(?<![0-9)])\s*!=")
 _FIRST_NUMBER = re.compile(r"[-+]?(?:\\frac|\\sqrt|\\pi|\.?[0-9]|\()")
 _LABEL = re.compile(
     r"^[A-Za-z](?:_\{?[A-Za-z0-9]\}?)?$|^\\(?:theta|alpha|beta|phi|gamma|lambda|mu)$"
@@ -131,8 +133,8 @@ def read_quantity(text: str, *, spaced_thousands: bool = True) -> Quantity | Non
 
 def _read_sides(text: str) -> tuple[Quantity, ...]:
     parts = _SIDES.split(text)
-    if any("," in part for part in parts[1:]):
-        raise NotANumber("several statements")
+    if any("," in part for part in parts[1:]) or _RELATION.search(text):
+        raise NotANumber("several statements, or no equation")
     signs = [match.group().strip() for match in _SIDES.finditer(text)]
     sides = [_read_side(part) for part in parts]
     last = sides[-1]
@@ -148,7 +150,7 @@ def _read_sides(text: str) -> tuple[Quantity, ...]:
             continue
         about = index > 0 and "≈" in signs[index - 1]
         numbers.append(replace(side, approximate=side.approximate or about, label=label))
-    unit = last.unit
+    unit = None if last.is_percent else last.unit
     numbers = [replace(n, unit=unit) if n.unit is None else n for n in numbers]
     if not all(_agree(number, numbers[-1]) for number in numbers[:-1]):
         raise NotANumber("its sides differ")
@@ -163,7 +165,15 @@ def _agree(left: Quantity, right: Quantity) -> bool:
     coarse = [q.decimals for q in (left, right) if q.decimals is not None]
     if close(a, b):
         return True
-    return bool(coarse) and abs(float(left.value) - float(right.value)) <= 0.51 * 10 ** -min(coarse)
+    return bool(coarse) and _distance(left.value, right.value) <= 0.51 * 10.0 ** -min(coarse)
+
+
+def _distance(left: Value, right: Value) -> float:
+    """How far apart two values are; infinitely where a float cannot say."""
+    try:
+        return abs(float(left) - float(right))
+    except OverflowError:
+        return math.inf
 
 
 def _in_base_units(quantity: Quantity) -> Value | None:
@@ -326,10 +336,7 @@ def _same_value(gold: Quantity, answer: Quantity, scale: Fraction) -> bool:
     value = _scaled(answer.value, scale)
     if close(gold.value, value):
         return True
-    try:
-        difference = abs(float(gold.value) - float(value))
-    except OverflowError:
-        return False
+    difference = _distance(gold.value, value)
     if gold.decimals is not None:
         return _rounds_to(gold, answer, value, difference)
     exact = answer.decimals is not None and (answer.digits or 0) >= EXACT_DIGITS

@@ -79,6 +79,7 @@ _MULTIPLIERS = {
 _POWERS = {"square": 2, "squared": 2, "sq": 2, "sq.": 2, "cubic": 3, "cubed": 3, "cu": 3, "cu.": 3}
 
 _WORD = re.compile(r"[^\W\d_]+\.?|dollars_sign|[%€£¢Ω]|\^\{?-?[0-9]\}?|[0-9]|[*/.()-]|\s+|\S")
+_EXPONENT = re.compile(r"\^?\{?-?[0-9]\}?", re.ASCII)
 _NOISE_WORD = re.compile(r"[^\W\d_]{3,}$")
 _SHORT_WORDS = _words("of in at is to by on as it an a so we be if my")
 CHANGES_MEANING = _words(
@@ -88,7 +89,9 @@ CHANGES_MEANING = _words(
     "doubled tripled more less greater fewer above below least most between than except but "
     "without factorial root sum difference product ratio either else otherwise wrong incorrect "
     "false instead unknown impossible maybe perhaps possibly negative mod modulo log exp point "
-    "multiplied divided from until through cannot"
+    "multiplied divided from until through cannot zero one two three four five six seven eight nine "
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
+    "forty fifty sixty seventy eighty ninety"
 )
 """Words that can turn a number into another: text holding one is not read as noise."""
 
@@ -159,7 +162,7 @@ def _read_simple(words: list[str], start: int) -> tuple[Unit | None, int]:
     after = _skip_space(words, position)
     if after < len(words) and words[after].lower() in _POWERS and power == 1:
         return _to_power(unit, _POWERS[words[after].lower()]), after + 1
-    if position < len(words) and (words[position].startswith("^") or words[position].isdigit()):
+    if position < len(words) and _EXPONENT.fullmatch(words[position]):
         power *= int(words[position].strip("^{}"))
         position += 1
     return _to_power(unit, power), position

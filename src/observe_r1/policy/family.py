@@ -32,6 +32,8 @@ class Family:
     """Names of what the processor prepares and the model's forward takes."""
     media_type_name: str | None
     """Name under which forward takes 0 for text and 1 for image tokens."""
+    takes_encoded_images: bool
+    """Whether forward takes encoded images instead of pixels."""
     num_vocabulary: int
 
 
@@ -51,6 +53,7 @@ def describe(model: nn.Module) -> Family:
         sliding_window=_sliding_window(text),
         vision_inputs=frozenset(accepts) - _NOT_VISION,
         media_type_name=names[0] if names else None,
+        takes_encoded_images="mm_encoder_outputs" in accepts,
         num_vocabulary=text.vocab_size,
     )
 

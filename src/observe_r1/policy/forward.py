@@ -7,15 +7,14 @@ gradients of the processes unequal.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from observe_r1.policy.attention import row_masks
-from observe_r1.policy.family import Family, inner_model, output_head
+from observe_r1.policy.family import Family, inner_model, output_head, part_of
 from observe_r1.policy.logprobs import chunked_logprobs, scaled_logprobs
 from observe_r1.policy.pack import PackedRow
+from observe_r1.policy.vision import VisionInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +33,9 @@ class PackedPolicy(nn.Module):
         self.model = model
         self.family = family
         self.chunk = chunk
+        self.vision = VisionInputs(model, family)
+        self.touches_all = False
+        """Give every trained parameter a gradient, be it zero, in every pass: what FSDP2 needs."""
         self.register_buffer(
             "suppressed", torch.tensor(family.suppressed_ids, dtype=torch.long), persistent=False
         )
@@ -48,7 +50,13 @@ class PackedPolicy(nn.Module):
             hidden_N, targets_N, output_head(self.model), lambda x: self.read(x, temperature),
             chunk=self.chunk, with_entropy_gradient=entropy_gradient,
         )  # fmt: skip
+        if self.touches_all and not all(row.prompt.vision for row in rows):
+            logprobs_N = logprobs_N + self._zero_times_vision()
         return PackedOutput(logprobs_N=logprobs_N, entropy_N=entropy_N)
+
+    def _zero_times_vision(self) -> Tensor:
+        parts = [p.sum() for n, p in self.named_parameters() if part_of(n) != "language"]
+        return 0.0 * torch.stack(parts).sum()
 
     def read(self, logits: Tensor, temperature: float) -> Tensor:
         """Logits → log-probs, the one definition that sampler and trainer share."""
@@ -72,13 +80,13 @@ class PackedPolicy(nn.Module):
             attention_mask=mask,
             position_ids=positions[:, None] if self.family.has_mrope else positions,
             use_cache=False,
-            **self._vision(row, blocks),
+            **self.vision([row.prompt], device),
+            **self.media_types(blocks[None]),
         ).last_hidden_state
         return states[0, row.predict_N.to(device)]
 
-    def _vision(self, row: PackedRow, blocks: Tensor) -> dict[str, Any]:
-        device = self.suppressed.device
-        inputs: dict[str, Any] = {k: v.to(device) for k, v in row.prompt.vision.items()}
-        if self.family.media_type_name == "mm_token_type_ids":
-            inputs["mm_token_type_ids"] = (blocks >= 0).int()[None]
-        return inputs
+    def media_types(self, blocks: Tensor) -> dict[str, Tensor]:
+        """Which tokens are of images, for the families that ask for it by this name."""
+        if self.family.media_type_name != "mm_token_type_ids":
+            return {}
+        return {"mm_token_type_ids": (blocks >= 0).int()}

@@ -45,6 +45,10 @@ class PackedRow:
     def length(self) -> int:
         return len(self.ids_S)
 
+    def first_completion(self) -> "PackedRow":
+        """The row of the prompt and its first completion alone."""
+        return pack_group(self.prompt, [self.targets_N[: self.lengths_G[0]].tolist()])
+
     @property
     def num_targets(self) -> int:
         return len(self.targets_N)

@@ -21,7 +21,7 @@ from observe_r1.types import Sample
 IMAGE_MARKER = "<image>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)
 class EncodedPrompt:
     """One prompt as the model reads it.
 
@@ -43,6 +43,10 @@ class EncodedPrompt:
     @property
     def length(self) -> int:
         return len(self.ids_L)
+
+    @property
+    def num_images(self) -> int:
+        return int(self.blocks_L.max()) + 1
 
     @property
     def next_position(self) -> int:

@@ -129,9 +129,7 @@ def _shared_names(first: Compared, other: Compared) -> list[str]:
     ]
 
 
-def _pair(
-    first: Compared, other: Compared, name: str
-) -> tuple[Difference, list[dict[str, Any]]]:
+def _pair(first: Compared, other: Compared, name: str) -> tuple[Difference, list[dict[str, Any]]]:
     one, two = first.evaluations[name], other.evaluations[name]
     difference = _difference(f"eval {name}", other.letter, one.shares, two.shares)
     assert difference is not None  # shared names have questions in common
@@ -194,10 +192,15 @@ def _last_rates(index: Index) -> dict[str, float]:
 
 
 def _side(label: str, evaluation: Evaluation, question: str, better: bool) -> dict[str, Any]:
-    """The answer that is shown: a right one of the run that won, a wrong one of the run that lost."""
+    """The answer that is shown: a right one of the run that won, a wrong one of the other."""
     answers = evaluation.answers[question]
     shown = next((answer for answer in answers if answer.correct is better), answers[0])
-    return {"run": label, "share": evaluation.shares[question], "answers": len(answers), **_said(shown)}
+    return {
+        "run": label,
+        "share": evaluation.shares[question],
+        "answers": len(answers),
+        **_said(shown),
+    }
 
 
 def _said(prediction: Prediction) -> dict[str, Any]:
@@ -219,6 +222,8 @@ def _problems(runs: Sequence[Compared]) -> list[str]:
     seeds = [run.folder.stage.get("seed") for run in runs]
     recipes = {rows.text(run.folder.config.get("recipe")) for run in runs}
     if len(recipes) > 1 or len(set(map(str, seeds))) == 1:
-        text = "Each run is one seed: the intervals cover the choice of questions, not the chance in "
+        text = (
+            "Each run is one seed: the intervals cover the choice of questions, not the chance in "
+        )
         found.append(text + "training. ‘observe-r1 reproduce’ runs several seeds.")
     return found

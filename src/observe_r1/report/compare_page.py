@@ -37,7 +37,9 @@ def overlay_curves(runs: tuple[Compared, ...]) -> list[dict[str, Any]]:
         for built in build_curves(run.folder.metrics):
             for series in built["series"]:
                 panel = panels.setdefault(series["name"], {**built, "lines": []})
-                panel["lines"].append((run.label, dict(zip(built["steps"], series["values"], strict=True))))
+                panel["lines"].append(
+                    (run.label, dict(zip(built["steps"], series["values"], strict=True)))
+                )
     return [_overlay(name, panel) for name, panel in panels.items()]
 
 
@@ -85,7 +87,17 @@ def _find(
     return None, albums[0]
 
 
-COLUMNS = ("measured on", "run", "questions", "first", "this", "difference", "95 % interval", "won", "lost")
+COLUMNS = (
+    "measured on",
+    "run",
+    "questions",
+    "first",
+    "this",
+    "difference",
+    "95 % interval",
+    "won",
+    "lost",
+)
 
 
 def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:

@@ -47,7 +47,9 @@ PANELS = (
         "share",
         "Groups that move nothing, those all wrong and those all right.",
     ),
-    Panel("heldout", "Held-out questions", ("eval/*",), "share", "Measured while training goes on."),
+    Panel(
+        "heldout", "Held-out questions", ("eval/*",), "share", "Measured while training goes on."
+    ),
     Panel(
         "length",
         "Length by correctness",
@@ -121,7 +123,9 @@ PANELS = (
 
 def build_curves(metrics: Metrics) -> list[dict[str, Any]]:
     """The panels that have data, in order; metrics no panel wants come last, one panel each."""
-    waiting = [name for name, column in metrics.columns.items() if any(v is not None for v in column)]
+    waiting = [
+        name for name, column in metrics.columns.items() if any(v is not None for v in column)
+    ]
     spans = _spans(len(metrics.steps))
     built = []
     for panel in PANELS:
@@ -135,9 +139,7 @@ def build_curves(metrics: Metrics) -> list[dict[str, Any]]:
     return built
 
 
-def _panel(
-    panel: Panel, names: list[str], metrics: Metrics, spans: list[slice]
-) -> dict[str, Any]:
+def _panel(panel: Panel, names: list[str], metrics: Metrics, spans: list[slice]) -> dict[str, Any]:
     return {
         "id": panel.id,
         "title": panel.title,

@@ -86,7 +86,7 @@ def _prediction(row: Mapping[str, Any]) -> Prediction:
 
 
 def family_of(name: str) -> str:
-    """What an evaluation is called apart from its place in training: ``greedy`` of ``after-greedy``."""
+    """Its name without its place in training: ``greedy`` of ``after-greedy``."""
     words = [word for word in re.split(r"[-_./]+", name.lower()) if word]
     rest = [w for w in words if w not in (*FIRST, *LAST, "step") and not w.isdigit()]
     return "-".join(rest)
@@ -100,7 +100,7 @@ def _order(name: str) -> tuple[str, int, int, str]:
 
 
 def build_table(evaluations: Iterable[Evaluation]) -> dict[str, Any]:
-    """A row an evaluation, then the change from the first to the last of each kind of evaluation."""
+    """A row an evaluation; for each kind of evaluation the change from its first to its last."""
     evaluations = list(evaluations)
     changes = []
     for family in dict.fromkeys(family_of(e.name) for e in evaluations):
@@ -111,7 +111,7 @@ def build_table(evaluations: Iterable[Evaluation]) -> dict[str, Any]:
 
 
 def table_row(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers of one evaluation, from its scores where they are there, else from its answers."""
+    """The numbers of one evaluation, from its scores where there are any, else its answers."""
     scores = evaluation.scores
     every = [row for answers in evaluation.answers.values() for row in answers]
     accuracy = _share(scores.get("accuracy"))

@@ -99,7 +99,9 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
         text = f"{change} (last fifth) on questions in no order of difficulty."
         yield Finding(tone="serious", title="Accuracy falls", text=text)
     else:
-        yield Finding(tone="note", title="Accuracy stays where it is", text=f"{change} (last fifth).")
+        yield Finding(
+            tone="note", title="Accuracy stays where it is", text=f"{change} (last fifth)."
+        )
 
 
 def _reward_without_accuracy(evidence: Evidence) -> Iterator[Finding]:
@@ -127,11 +129,15 @@ def _saturated(evidence: Evidence) -> Iterator[Finding]:
         level = fmean(tail)
         since = next(s for s, v in series if abs(v - level) <= 0.03 * max(abs(top), 1e-9))
         if abs(level) < 1e-9:
-            text = f"{name} has been 0 for the last {len(tail)} steps: no completion earns it, so it "
+            text = (
+                f"{name} has been 0 for the last {len(tail)} steps: no completion earns it, so it "
+            )
             text += "cannot teach. Easier questions or a warm-up stage would give it something."
             yield Finding(tone="warning", title=f"The {part} reward is never earned", text=text)
         elif level >= 0.98 * top:
-            text = f"{name} stands at {level:.2f} and moves no more (first reached at step {since}): "
+            text = (
+                f"{name} stands at {level:.2f} and moves no more (first reached at step {since}): "
+            )
             text += "completions differ in it no longer, so it has stopped teaching."
             yield Finding(tone="note", title=f"The {part} reward is saturated", text=text)
 
@@ -139,9 +145,11 @@ def _saturated(evidence: Evidence) -> Iterator[Finding]:
 def _zero_signal(evidence: Evidence) -> Iterator[Finding]:
     both = evidence.early_late("groups/zero_weight")
     if both and both[1] > 0.5:
-        text = f"In the last fifth of the steps {_percent(both[1])} of the groups had completions "
-        text += "that moved nothing, mostly because all of them were right or all wrong. Admission 'mixed' "
-        text += "with re-drawing, or questions nearer to a solve rate of one half, would help."
+        text = (
+            f"In the last fifth of the steps {_percent(both[1])} of the groups moved nothing, mostly "
+            "because their completions were all right or all wrong. Admission 'mixed' with "
+            "re-drawing, or questions nearer to a solve rate of one half, would help."
+        )
         yield Finding(tone="warning", title="Most groups carry no signal", text=text)
 
 
@@ -170,7 +178,9 @@ def _truncated(evidence: Evidence) -> Iterator[Finding]:
     tail = groups[-max(len(groups) // 5, 10) :]
     share = float(tail["truncated"].sum() / max(tail["size"].sum(), 1))
     if share > 0.15:
-        text = f"{_percent(share)} of the latest completions hit the length limit and could not give "
+        text = (
+            f"{_percent(share)} of the latest completions hit the length limit and could not give "
+        )
         text += "an answer. Raise sampling.max_new_tokens or reward brevity."
         yield Finding(tone="warning", title="Many completions are cut off", text=text)
 
@@ -187,17 +197,21 @@ def _all_wrong_rungs(evidence: Evidence) -> Iterator[Finding]:
         if here.sum() >= 5 and groups["correct"][here].sum() == 0:
             silent.append(f"{rung:g}")
     if silent:
-        text = f"In the last two fifths of the run no completion on rung {', '.join(silent)} was right. "
-        text += "Such groups have no signal: the climb is too fast, or the gold answers are wrong."
+        text = (
+            f"In the last two fifths of the run no completion on rung {', '.join(silent)} was "
+            "right. Such groups have no signal: the climb is too fast, or gold answers are wrong."
+        )
         yield Finding(tone="serious", title="Rungs where everything is wrong", text=text)
 
 
 def _mismatch(evidence: Evidence) -> Iterator[Finding]:
     both = evidence.early_late("mismatch/kl")
     if both and both[1] > 0.01:
-        text = f"mismatch/kl is {both[1]:.3g} nats a token in the last fifth of the steps. Sampler and "
-        text += "trainer should agree to rounding: look for a difference in temperature, precision or "
-        text += "prompt."
+        text = (
+            f"mismatch/kl is {both[1]:.3g} nats a token in the last fifth of the steps. Sampler and "
+            "trainer should agree to rounding: look for a difference in temperature, precision or "
+            "prompt."
+        )
         yield Finding(tone="warning", title="Sampler and trainer disagree", text=text)
 
 
@@ -212,7 +226,9 @@ def _skipped(evidence: Evidence) -> Iterator[Finding]:
 def _entropy(evidence: Evidence) -> Iterator[Finding]:
     both = evidence.early_late("entropy")
     if both and both[0] > 0 and both[1] < 0.12 * both[0]:
-        text = f"Entropy fell from {both[0]:.3g} to {both[1]:.3g}: completions of a group grow alike, "
+        text = (
+            f"Entropy fell from {both[0]:.3g} to {both[1]:.3g}: completions of a group grow alike, "
+        )
         text += "and soon nothing is left to compare."
         yield Finding(tone="warning", title="Entropy collapsed", text=text)
 

@@ -4,8 +4,8 @@
                      └── group 0 ──┘   └── group 1 ──┘
     rollouts.index   {header}\\n [offset length step … crc] [offset length step … crc] …
 
-The index grows with the file. It holds the checksum of the last bytes it covers: after a resume, which
-takes rows away, or any other change, the checksum differs and the index is built anew.
+The index grows with the file. It holds the checksum of the last bytes it covers: after a resume,
+which takes rows away, or any other change, the checksum differs and the index is built anew.
 """
 
 import json
@@ -53,7 +53,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Index:
-    """What is known of each group without reading its texts. Array rows are groups in file order."""
+    """What is known of each group without reading its texts; groups are in file order."""
 
     groups: np.ndarray
     sample_ids: list[str]
@@ -99,7 +99,9 @@ class IndexBuilder:
         self._open: list[Any] | None = None
         self._key: tuple[int, int, int] | None = None
 
-    def update(self, progress: Progress | None = None, stop: Callable[[], bool] | None = None) -> bool:
+    def update(
+        self, progress: Progress | None = None, stop: Callable[[], bool] | None = None
+    ) -> bool:
         """Read what is new; True where anything changed. A file that was rewritten is read anew."""
         if not self.path.exists():
             return False
@@ -234,7 +236,7 @@ def _checksum(path: Path, covered: int) -> int:
 
 
 def _join(pieces: np.ndarray) -> tuple[np.ndarray, dict[int, list[int]]]:
-    """Pieces with the same step and group are one group; nearly always each piece is one already."""
+    """Pieces of the same step and group are one group; nearly always each piece is one already."""
     keys = (pieces["step"].astype(np.int64) << 32) | (pieces["group"].astype(np.int64) & 0xFFFFFFFF)
     if np.all(keys[1:] > keys[:-1]):
         return pieces.copy(), {}

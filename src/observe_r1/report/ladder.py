@@ -1,4 +1,4 @@
-"""The ladder and training on it: how questions are spread, and how well each rung goes over time."""
+"""The ladder and training on it: how questions are spread, how each rung goes over time."""
 
 from collections import Counter
 from pathlib import Path

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from observe_r1.errors import RunError
 from observe_r1.report.groups import read_group, summary
 from observe_r1.report.images import find_picture, shrink
 from observe_r1.report.index import Index, IndexBuilder
@@ -68,10 +69,17 @@ class LiveRun:
             if signature == self._signature or self.indexing:
                 return
             self._signature = signature
-            self._thread = threading.Thread(target=self._index, daemon=True)
+            self._thread = threading.Thread(target=self._read, daemon=True)
             self._thread.start()
         # Small runs are ready at once; a large one goes on while the page is looked at.
         self._thread.join(timeout=0.15)
+
+    def _read(self) -> None:
+        """Read what is new; a run that vanishes meanwhile stays as it was last seen."""
+        try:
+            self._index()
+        except (RunError, OSError):
+            self._done = (0, 0)
 
     def _index(self) -> None:
         shown = 0
@@ -120,8 +128,8 @@ class LiveRun:
         done, size = self._done
         text = ""
         if self.indexing and size:
-            text = f"Building the index of the rollouts, once: {done / size:.0%} of {size / 1e6:,.0f} MB. "
-            text += "What has been read can be looked at."
+            text = f"Building the index of the rollouts, once: {done / size:.0%} of "
+            text += f"{size / 1e6:,.0f} MB. What has been read can be looked at."
         # The state word changes without any file changing: a run goes quiet.
         word = state(self._shown.run)["word"]
         return {"revision": f"{self._shown.revision}-{word}", "text": text}
@@ -160,7 +168,7 @@ class LiveRun:
     def picture(self, key: str) -> bytes | None:
         run, index = self._shown.run, self._shown.index
         sample, _, number = key.partition(".")
-        if not (sample.isdigit() and number.isdigit() and len(key) < 20):
+        if not (sample.isdecimal() and number.isdecimal() and len(key) < 20):
             return None
         if int(sample) >= len(index.sample_ids):
             return None

@@ -27,7 +27,10 @@ def build_overview(run: RunFolder, index: Index) -> dict[str, Any]:
         "paper": _paper(run),
         "deviations": rows.texts(run.config.get("deviations")),
         "settings": [
-            {"name": rows.text(stage.get("name") or f"stage {place + 1}"), "values": _settings(stage)}
+            {
+                "name": rows.text(stage.get("name") or f"stage {place + 1}"),
+                "values": _settings(stage),
+            }
             for place, stage in enumerate(run.stages)
         ],
     }
@@ -129,8 +132,14 @@ def _flat(value: Any, prefix: str = "", depth: int = 0) -> list[tuple[str, str]]
     if isinstance(value, Mapping) and value and depth < 5:
         found = []
         for key, inner in value.items():
-            found += _flat(inner, f"{prefix}.{rows.text(key)}" if prefix else rows.text(key), depth + 1)
+            found += _flat(
+                inner, f"{prefix}.{rows.text(key)}" if prefix else rows.text(key), depth + 1
+            )
         return found[:400]
     if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        return [pair for place, item in enumerate(value[:50]) for pair in _flat(item, f"{prefix}[{place}]", depth + 1)]
+        return [
+            pair
+            for place, item in enumerate(value[:50])
+            for pair in _flat(item, f"{prefix}[{place}]", depth + 1)
+        ]
     return [(prefix, rows.shorten(rows.text(value), MAX_VALUE)[0])]

@@ -2,10 +2,11 @@
 
     payload  ──JSON──────────▶ <script type="application/json">   drawn at once
     groups   ──JSON, gzip────▶ <script type="text/plain">         unpacked after the first paint
-    plotly   ──gzip──────────▶ <script type="text/plain">         unpacked when a curve comes into view
+    plotly   ──gzip──────────▶ <script type="text/plain">         unpacked when a curve is in view
 
 The content-security policy names the hashes of our script, of our style and of the plotting library
-(which our script inserts as it is), so nothing else can run, load or connect, whatever a model wrote.
+(which our script inserts as it is), so nothing else can run, load or connect, whatever a model
+wrote.
 """
 
 import base64
@@ -50,7 +51,7 @@ def write_report(
     limits: PageLimits | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write the report of a run folder; returns the file, ``report.html`` in the folder by default."""
+    """Write the report of a run, ``report.html`` in its folder by default; returns the file."""
     run = open_run(folder)
     index = open_index(run.rollouts, progress)
     payload = build_payload(run, index)

@@ -96,7 +96,7 @@ def build_groups(run: RunFolder, index: Index, limits: PageLimits) -> dict[str, 
 def question_values(
     name: str, question: Question | None, album: Album | None = None
 ) -> dict[str, Any]:
-    """A question as the page shows it; ``pictures`` holds a key, or None for one that is missing."""
+    """A question as the page shows it; ``pictures`` holds keys, None for one that is missing."""
     if question is None:
         return {"id": name, "text": "", "missing": True, "pictures": []}
     return {
@@ -116,8 +116,8 @@ def _note(shown: int, total: int, album: Album) -> str:
     notes = []
     if shown < total:
         notes.append(
-            f"This page holds {shown:,} of {total:,} groups: all groups of the questions asked most "
-            "often, the others spread evenly over the run. ‘observe-r1 view’ shows every one."
+            f"This page holds {shown:,} of {total:,} groups: all groups of the questions asked "
+            "most often, the others spread evenly over the run. ‘observe-r1 view’ shows every one."
         )
     if album.left_out:
         notes.append(f"{album.left_out:,} pictures were left out to keep the page small.")
@@ -129,8 +129,8 @@ def _note(shown: int, total: int, album: Album) -> str:
 def to_json(value: Any) -> str:
     """JSON that may stand inside a script element, and that ``JSON.parse`` accepts.
 
-    ASCII only, so U+2028 and lone surrogates are escapes; ``<``, ``>`` and ``&`` are escapes too, so
-    that no text can close the element or open a comment in it.
+    ASCII only, so U+2028 and lone surrogates are escapes; ``<``, ``>`` and ``&`` are escapes too,
+    so that no text can close the element or open a comment in it.
     """
     encoded = json.dumps(clean(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -54,7 +54,7 @@ class Lines:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, else None: NaN, infinities, texts and numbers beyond a float are no value."""
+    """A finite number, else None: NaN, infinities, texts and what no float holds are no value."""
     if not isinstance(value, int | float):
         return None
     try:

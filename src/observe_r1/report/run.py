@@ -23,7 +23,7 @@ MARKS = ("config.json", "metrics.jsonl", "rollouts.jsonl")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """``metrics.jsonl`` by column: one value a step, None where a row lacks it or it is not finite."""
+    """``metrics.jsonl`` by column: a value a step, None where there is no finite one."""
 
     steps: list[int] = field(default_factory=list)
     columns: dict[str, list[float | None]] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def open_run(path: Path) -> RunFolder:
 
 
 def state(run: RunFolder, now: float | None = None) -> dict[str, Any]:
-    """Whether the run is finished, going on, or stopped before its end, in a word and a sentence."""
+    """Whether the run is finished, goes on, or stopped before its end: a word and a sentence."""
     step, planned = run.last_step, run.planned_steps
     if step is None:
         return {"word": "empty", "text": "No step has been recorded yet.", "step": 0}

@@ -23,16 +23,20 @@ class PageLimits:
 
 
 def choose_groups(index: Index, limits: PageLimits) -> np.ndarray:
-    """Places in the index, in file order: every group of a few questions, the rest spread evenly."""
+    """Places in the index: every group of a few questions, the rest spread evenly."""
     total = index.num_groups
-    sizes = np.minimum(index.groups["length"].astype(np.int64), index.groups["size"] * (limits.text + 600))
+    sizes = np.minimum(
+        index.groups["length"].astype(np.int64), index.groups["size"] * (limits.text + 600)
+    )
     if total <= limits.groups and sizes.sum() <= limits.group_bytes:
         return np.arange(total)
     room = min(limits.groups, int(limits.group_bytes / max(sizes.mean(), 1)))
     followed = _followed(index, limits.followed, room // 3)
     others = np.setdiff1d(np.arange(total), followed)
     count = min(max(room - len(followed), 1), len(others))
-    spread = others[np.unique(np.linspace(0, len(others) - 1, count).astype(int))] if count else others
+    spread = (
+        others[np.unique(np.linspace(0, len(others) - 1, count).astype(int))] if count else others
+    )
     chosen = np.concatenate([followed, spread])
     fits = np.cumsum(sizes[chosen]) <= limits.group_bytes
     return np.sort(chosen[fits])

@@ -25,7 +25,6 @@ from observe_r1.report.live import LiveRun
 from observe_r1.report.pages import library_styles, plotly, policy, render_live, script, style
 from observe_r1.report.payload import to_json
 from observe_r1.report.run import MARKS, is_run
-from observe_r1.report.rows import text
 
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost")
@@ -56,7 +55,7 @@ class Runs:
         return sorted((path.name for path in found), key=str.lower)
 
     def get(self, name: str) -> LiveRun | None:
-        """The run of that name among those there are; a name is looked up, never joined to a path."""
+        """The run of that name among those there are: it is looked up, never joined to a path."""
         if name not in self.names():
             return None
         with self._lock:
@@ -117,8 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
         name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         if name not in NAMES:
             return self._send(HTTPStatus.FORBIDDEN, b"unknown host", "text/plain")
-        parts = urlsplit(self.path)
-        wanted = dict(parse_qsl(parts.query, max_num_fields=30))
+        try:
+            parts = urlsplit(self.path)
+            wanted = dict(parse_qsl(parts.query, max_num_fields=30))
+        except ValueError:  # not an address, or one with too many fields
+            return self._send(HTTPStatus.BAD_REQUEST, b"no such address", "text/plain")
         try:
             self._answer(parts.path, wanted)
         except RunError as error:
@@ -150,7 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(run.groups(wanted))
         if what == "group":
             place = wanted.get("id", "")
-            return self._json(run.group(int(place) if place.isdecimal() and len(place) < 12 else -1))
+            return self._json(
+                run.group(int(place) if place.isdecimal() and len(place) < 12 else -1)
+            )
         if what == "same":
             return self._json(run.same(wanted.get("sample", "")))
         if what == "picture":
@@ -203,8 +207,3 @@ def _assets() -> dict[str, tuple[bytes, str]]:
         "plotly.js": (plotly().encode(), javascript),
         "style.css": (style().encode(), "text/css; charset=utf-8"),
     }
-
-
-def title(server: ThreadingHTTPServer) -> str:
-    """Where the viewer can be opened."""
-    return text(f"http://{HOST}:{server.server_port}/")

@@ -1,9 +1,10 @@
 """The viewer for servers: curves as small plots, and the latest group as text.
 
-Model text is stripped of control characters: printed as it is, it could move the cursor, retitle the
-window or hide itself.
+Model text is stripped of control characters: printed as it is, it could move the cursor, retitle
+the window or hide itself.
 """
 
+import itertools
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -59,7 +60,11 @@ def _plots(run: RunFolder, width: int) -> RenderableType:
     names = [name for name in PLOTTED if run.metrics.values(name)]
     names += [n for n in run.metrics.columns if n.startswith("rewards/") and run.metrics.values(n)]
     panels = [
-        Panel(plot([v for _, v in run.metrics.values(name)], width), title=Text(safe(name)), expand=False)
+        Panel(
+            plot([v for _, v in run.metrics.values(name)], width),
+            title=Text(safe(name)),
+            expand=False,
+        )
         for name in names
     ]
     return Columns(panels) if panels else Text("No metrics yet.", style="dim")
@@ -87,7 +92,7 @@ def _fit(values: list[float], width: int) -> list[float]:
     if len(values) <= width:
         return values
     edges = [round(place * len(values) / width) for place in range(width + 1)]
-    spans = zip(edges, edges[1:], strict=False)
+    spans = itertools.pairwise(edges)
     return [sum(values[low:high]) / (high - low) for low, high in spans]
 
 

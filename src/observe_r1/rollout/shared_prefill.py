@@ -17,7 +17,7 @@ from observe_r1.config.rollout import Sampling, SharedPrefill
 from observe_r1.policy.attention import placeholder, prefill_masks
 from observe_r1.policy.family import inner_model, output_head
 from observe_r1.policy.load import Policy
-from observe_r1.policy.prompts import EncodedPrompt, merge_vision
+from observe_r1.policy.prompts import EncodedPrompt
 from observe_r1.rollout.cache import BranchedCache, BranchLayout, prompt_cache
 from observe_r1.rollout.sampling import draw, end_flags, random_numbers
 from observe_r1.types import Completion, RolloutGroup, Sample
@@ -132,16 +132,15 @@ class Decoder:
         is_pad = torch.arange(longest, device=self.device) < (longest - lengths)[:, None]
         family, model = self.policy.family, self.policy.model
         prefilled = prompt_cache(model.config.get_text_config().num_hidden_layers)
-        vision = {k: v.to(self.device) for k, v in merge_vision(prompts).items()}
-        if family.media_type_name == "mm_token_type_ids":
-            vision["mm_token_type_ids"] = (blocks >= 0).int()
+        packed = self.policy.packed
         hidden = inner_model(model)(
             input_ids=ids,
             attention_mask=prefill_masks(positions[:, 0], blocks, is_pad, family),
             position_ids=positions.transpose(0, 1) if family.has_mrope else positions[:, 0],
             past_key_values=prefilled,
             use_cache=True,
-            **vision,
+            **packed.vision(prompts, self.device),
+            **packed.media_types(blocks),
         ).last_hidden_state[:, -1]
         self.cache = BranchedCache(prefilled, len(self.live), self.sampling.max_new_tokens)
         self.is_pad, self.prompt_positions = is_pad, positions[:, 0]

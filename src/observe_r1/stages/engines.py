@@ -31,9 +31,11 @@ def open_engine(model: str, config: EngineConfig | None = None) -> Iterator[Roll
 def _make_engine(model: str, config: EngineConfig) -> RolloutEngine:
     match config:
         case Endpoint():
-            from observe_r1.rollout.endpoint import EndpointEngine
+            from observe_r1.probe.endpoint_engine import EndpointEngine
 
-            return EndpointEngine(config)
+            return EndpointEngine(
+                [config.base_url], model=config.model, max_concurrency=config.max_concurrency
+            )
         case VLLM():
             from observe_r1.rollout.vllm import VLLMEngine
 

@@ -17,7 +17,7 @@ PACKAGES = (
 def environment(resumed: bool) -> dict[str, Any]:
     """Where and with what a run is started."""
     return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
         "resumed": resumed,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -26,6 +26,11 @@ def environment(resumed: bool) -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
+
+
+def now() -> str:
+    """This moment in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _version(package: str) -> str | None:

@@ -1,5 +1,7 @@
 """What ``--model`` names: a checkpoint folder, a run folder, a name on the hub, or ``tiny``."""
 
+import json
+import struct
 from pathlib import Path
 
 from observe_r1.errors import ModelError
@@ -25,13 +27,35 @@ def locate_model(model: str) -> str:
         return model
     latest = folder / "checkpoints" / "latest"
     if latest.exists():
-        return str(latest.resolve())
-    if not (folder / "config.json").is_file():
+        return locate_model(str(latest.resolve()))
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise ModelError(
             f"{model} holds no model: there is no config.json in it, and no checkpoints/latest. "
             "Give a folder written by save_pretrained, or a run folder with a checkpoint."
         )
+    for weights in sorted(folder.glob("*.safetensors")):
+        _refuse_broken(weights)
     return str(folder)
+
+
+def _refuse_broken(weights: Path) -> None:
+    """The header of a weights file says how long the file is: one that was cut off is found here,
+    before anything is loaded."""
+    size = weights.stat().st_size
+    try:
+        with open(weights, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, size)))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+        wanted = 8 + length + max(ends, default=0)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError):
+        wanted = None
+    if wanted != size:
+        found = "its header cannot be read" if wanted is None else f"{size:,} of {wanted:,} bytes"
+        raise ModelError(
+            f"{weights} is broken: {found}. It was cut off while it was written or copied. Copy it "
+            "again, or take an older checkpoint."
+        )
 
 
 def _looks_like_a_path(model: str) -> bool:

@@ -22,7 +22,7 @@ from observe_r1.records import read_json, write_json
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import detect_machine
 from observe_r1.recipes.resolve import Choice, resolve
-from observe_r1.stages.environment import environment
+from observe_r1.stages.environment import environment, now
 from observe_r1.stages.measure import measure_held_out, prepare_held_out
 from observe_r1.stages.models import locate_model
 from observe_r1.stages.questions import correct_length, load_questions
@@ -68,20 +68,32 @@ def run_recipe(
     notify: Notify = lambda stage, step, total, metrics: None,
 ) -> Path:
     """Run every stage of a recipe; returns the folder of the last checkpoint."""
-    model = locate_model(run.model)
+    check_can_start(run, out, resume)
     samples = load_questions(run.data)
     held_out = prepare_held_out(run.heldout, samples, run.data)
     with claimed_run_folder(run, out, resume):
-        return _run_stages(run, out, model, samples, held_out, resume, notify)
+        checkpoint = _run_stages(run, out, samples, held_out, resume, notify)
+    write_json(out / ENVIRONMENT, {**read_json(out / ENVIRONMENT), "finished": now()})
+    return checkpoint
+
+
+def check_can_start(run: RunConfig, out: Path, resume: bool) -> None:
+    """Refuse, before anything is loaded or written, what could not be started."""
+    locate_model(run.model)
+    if resume:
+        _check_same_run(run, load_run_config(out))
+    else:
+        _refuse_occupied(out)
 
 
 def _run_stages(
-    run: RunConfig, out: Path, model: str, samples: Sequence[Sample], held_out: Sequence[Sample],
+    run: RunConfig, out: Path, samples: Sequence[Sample], held_out: Sequence[Sample],
     resume: bool, notify: Notify,
 ) -> Path:  # fmt: skip
     from observe_r1.stages.rl import count_steps, run_rl
 
     quiet_libraries()
+    model = locate_model(run.model)
     for folder, stage in stage_folders(run, out):
         total = count_steps(stage, len(samples))
         checkpoint = run_rl(
@@ -114,10 +126,6 @@ def stage_folders(run: RunConfig, out: Path) -> list[tuple[Path, Stage]]:
 def claimed_run_folder(run: RunConfig, out: Path, resume: bool) -> Iterator[None]:
     """A folder with the settings of the run. If the run fails before its first step (a model that
     cannot be loaded, say), nothing is left behind and the same command can be given again."""
-    if resume:
-        _check_same_run(run, load_run_config(out))
-    else:
-        _refuse_occupied(out)
     existed = out.is_dir()
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / CONFIG, run.model_dump(mode="json"))

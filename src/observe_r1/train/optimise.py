@@ -25,7 +25,7 @@ from observe_r1.errors import TrainingError
 from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
 from observe_r1.policy.load import Policy
 from observe_r1.rollout.mismatch import mismatch_stats
-from observe_r1.train.distribute import Processes
+from observe_r1.train.distribute import Processes, full
 from observe_r1.train.reference import Reference, row_logprobs
 from observe_r1.train.rows import (
     CreditRow, count_denominators, fill_microbatches, make_rows, share_rows,
@@ -79,8 +79,9 @@ class Optimiser:
         self.budget = policy.config.max_tokens_per_microbatch
         self.num_updates = 0
         self.reference = Reference(policy) if loss.kl.coefficient else None
-        made = make_optimizer(policy, optimizer)
-        self.module, self.optimizer = self.processes.prepare(policy.packed, made)
+        self.module = policy.packed
+        self.processes.prepare(self.module)
+        self.optimizer = make_optimizer(policy, optimizer)
 
     def update(self, weighted_P: Sequence[WeightedGroup]) -> Outcome:
         """Every update of one rollout."""
@@ -95,25 +96,35 @@ class Optimiser:
         return outcome
 
     def _rows(self, groups: Sequence[WeightedGroup]) -> list[CreditRow]:
+        """This process's share; all processes have rows, or none has."""
         need_all = self.loss.kl.coefficient > 0 or self.loss.entropy > 0
         rows = make_rows(
             groups, lambda s: self.policy.encode(s, self.system_prompt), self.budget,
             need_all=need_all,
         )  # fmt: skip
+        shares = share_rows(rows, self.processes.count)
+        if self.processes.sharded:
+            shares = even_out(shares)
+        mine = shares[self.processes.rank] if rows else []
         if self.reference is not None:
-            rows = self.reference.add_to(rows, self.sampling.temperature, self.budget)
-        return rows
+            mine = self.reference.add_to(mine, self.sampling.temperature, self._pass_budget)
+        return mine
 
     def _with_old(self, rows: list[CreditRow]) -> list[CreditRow]:
-        values = row_logprobs(self.module, rows, self.sampling.temperature, self.budget)
+        values = row_logprobs(self.module, rows, self.sampling.temperature, self._pass_budget)
         return [row.with_logprobs(old=v) for row, v in zip(rows, values, strict=True)]
+
+    @property
+    def _pass_budget(self) -> int:
+        """Sharded models take one row a pass: every process must make as many passes."""
+        return 1 if self.processes.sharded else self.budget
 
     def _one_update(
         self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
     ) -> None:
         outcome.lr = learning_rate(self.config, self.num_updates, self.total_updates)
         self.num_updates += 1
-        if not rows:
+        if not self._anyone(bool(rows)):
             return
         outcome.had_signal = True
         self._accumulate(rows, denominators, outcome)
@@ -135,12 +146,10 @@ class Optimiser:
     def _backward_all(
         self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
     ) -> None:
-        mine = share_rows(rows, self.processes.count)[self.processes.rank]
-        batches = fill_microbatches(mine, self.budget)
-        for batch in batches:
+        for batch in fill_microbatches(rows, self._pass_budget):
             outcome.loss += self._backward(batch, denominators, outcome)
-        outcome.tokens_computed += sum(r.row.length for r in mine)
-        outcome.tokens_unique += unique_tokens(mine)
+        outcome.tokens_computed += sum(r.row.length for r in rows)
+        outcome.tokens_unique += unique_tokens(rows)
 
     def _backward(
         self, batch: list[CreditRow], denominators: Denominators, outcome: Outcome
@@ -151,7 +160,7 @@ class Optimiser:
         )
         inputs = self._inputs(batch, output, denominators)
         result = compute_loss(inputs, self.loss)
-        # Wrappers average gradients over processes; the loss is a sum over them.
+        # Gradients are averaged over processes; the loss is a sum over them.
         (result.loss * self.processes.count).backward()
         outcome.add(dict(result.stats))
         if inputs.sampler_logprobs_N is not None:
@@ -187,15 +196,19 @@ class Optimiser:
 
     def _step(self, lr: float) -> float:
         """Clip, set the learning rate, step; a gradient that is not finite moves nothing."""
-        parameters = [p for p in self.module.parameters() if p.grad is not None]
+        trained = [p for p in self.module.parameters() if p.requires_grad]
+        self.processes.average_gradients(trained)
         limit = self.config.grad_clip or math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        norm = float(full(torch.nn.utils.clip_grad_norm_(trained, limit)))
         if math.isfinite(norm):
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def _anyone(self, mine: bool) -> bool:
+        return any(self.processes.gather_objects(mine))
 
     def _halve_budget(self, rows: list[CreditRow], outcome: Outcome) -> None:
         if self.budget < self.policy.config.max_tokens_per_microbatch:

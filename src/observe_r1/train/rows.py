@@ -28,6 +28,15 @@ class CreditRow:
     old_N: Tensor | None = None
     reference_N: Tensor | None = None
 
+    def as_dummy(self) -> "CreditRow":
+        """The same row with one completion that is worth nothing and weighs nothing."""
+        first = self.row.first_completion()
+        return replace(
+            self, row=first, advantages_G=(0.0,), weights_G=(0.0,),
+            sampler_N=None if self.sampler_N is None else self.sampler_N[: first.num_targets],
+            old_N=None, reference_N=None,
+        )  # fmt: skip
+
     def with_logprobs(self, *, old: Tensor | None = None, reference: Tensor | None = None) -> "CreditRow":
         return replace(
             self,
@@ -112,3 +121,13 @@ def share_rows(rows: Sequence[CreditRow], num_processes: int) -> list[list[Credi
         shares[rank].append(row)
         tokens[rank] += row.row.length
     return shares
+
+
+def even_out(shares: Sequence[list[CreditRow]]) -> list[list[CreditRow]]:
+    """Equally many rows for everyone, for sharded models: dummies fill up; see ``distribute``."""
+    rows = [row for share in shares for row in share]
+    if not rows:
+        return [[] for _ in shares]
+    dummy = min(rows, key=lambda r: r.row.length).as_dummy()
+    longest = max(len(share) for share in shares)
+    return [[*share, *[dummy] * (longest - len(share))] for share in shares]

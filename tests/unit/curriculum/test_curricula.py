@@ -22,10 +22,16 @@ CONFIGS = [Ladder(epochs=3), Shuffled(epochs=None), Rungs(window=4), Pools(), Co
 def make_samples(num: int = 60, levels: int = 6) -> list[Sample]:
     return [
         Sample(
-            id=f"s{i}", question="? " * (i % 7), answer="1", kind="number",
-            solve_rate=1 - (i * levels // num) / 8, complexity=20.0 + i % 11,
-            level=i * levels // num, rung=i * levels // num, position=i,
-        )  # fmt: skip
+            id=f"s{i}",
+            question="? " * (i % 7),
+            answer="1",
+            kind="number",
+            solve_rate=1 - (i * levels // num) / 8,
+            complexity=20.0 + i % 11,
+            level=i * levels // num,
+            rung=i * levels // num,
+            position=i,
+        )
         for i in range(num)
     ]
 

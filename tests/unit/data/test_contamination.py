@@ -12,7 +12,9 @@ from observe_r1.data.sources.files import FoundRow
 from observe_r1.data.store import read_samples, write_samples
 from observe_r1.types import Sample
 
-LONG = "A wheel of radius three rolls along the wall until it meets the corner; how far has it come?"
+LONG = (
+    "A wheel of radius three rolls along the wall until it meets the corner; how far has it come?"
+)
 
 
 def drawing(seed: int, size: int = 200, format: str = "PNG", quality: int = 75) -> bytes:
@@ -63,12 +65,17 @@ def test_blank_pictures_are_no_evidence():
 
 def test_different_questions_and_pictures_are_kept():
     known = Fingerprints([sample(f"b{i}", f"{LONG} {i}", drawing(i)) for i in range(20)])
-    others = [sample("m", f"Count the circles in part {i} of the plan.", drawing(100 + i)) for i in range(20)]
+    others = [
+        sample("m", f"Count the circles in part {i} of the plan.", drawing(100 + i))
+        for i in range(20)
+    ]
     assert [known.find(other) for other in others] == [None] * 20
 
 
 def test_runs_are_five_words_and_ignore_image_markers():
-    assert question_runs("<image> one two three four five six") == question_runs("one two three four five six")
+    assert question_runs("<image> one two three four five six") == question_runs(
+        "one two three four five six"
+    )
     assert len(question_runs("one two three four five six")) == 2
     assert len(question_runs("one two")) == 1 and question_runs("<image>") == set()
 

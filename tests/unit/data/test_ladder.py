@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,7 +36,9 @@ def test_the_papers_rows_sum_to_one_and_stay_within_their_windows():
 
 
 def test_a_smaller_ladder_has_exactly_the_papers_mix():
-    available = (np.array([0.015, 0.035, 0.05, 0.075, 0.135, 0.15, 0.15, 0.2, 0.19]) * 20_000).astype(int)
+    available = (
+        np.array([0.015, 0.035, 0.05, 0.075, 0.135, 0.15, 0.15, 0.2, 0.19]) * 20_000
+    ).astype(int)
     counts = allot(available, "paper", 16_000)
     assert counts.sum() == 16_000
     realised = counts / counts.sum(axis=1, keepdims=True)
@@ -80,7 +84,7 @@ def test_the_mean_level_rises_from_rung_to_rung():
     samples = graded(3000)
     ladder = build_ladder(samples, config=LadderConfig(unsolved="keep"))
     means = [ladder.levels[ladder.rungs == rung].mean() for rung in range(9)]
-    assert all(low < high for low, high in zip(means, means[1:], strict=False))
+    assert all(low < high for low, high in pairwise(means))
     assert np.all(np.diff(ladder.rungs) >= 0)
 
 

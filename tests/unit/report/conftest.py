@@ -47,32 +47,67 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "images" / "no-picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 50)
     (folder.parent / "secret.png").write_bytes(_one_pixel())
     (folder / "images" / "link.png").symlink_to(folder.parent / "secret.png")
-    config = {"recipe": "<script>1</script>", "deviations": list(ATTACKS), "stages": [{"type": "rl", "name": ATTACKS[0]}]}
+    config = {
+        "recipe": "<script>1</script>",
+        "deviations": list(ATTACKS),
+        "stages": [{"type": "rl", "name": ATTACKS[0]}],
+    }
     (folder / "config.json").write_text(json.dumps({"format": 99, **config}))
     (folder / "env.json").write_text(json.dumps({attack: attack for attack in ATTACKS}))
-    _write_rows(folder / "samples.jsonl", [_sample(number, attack) for number, attack in enumerate(ATTACKS)])
+    _write_rows(
+        folder / "samples.jsonl", [_sample(number, attack) for number, attack in enumerate(ATTACKS)]
+    )
     _write_rows(folder / "rollouts.jsonl", [row for step in range(3) for row in _rollouts(step)])
     with open(folder / "rollouts.jsonl", "ab") as file:
         file.write(b'{"step": 3, "text": "broken \xff\xfe utf-8", "sample_id": "s0", "group": 0}\n')
-        file.write(b"not json at all\n[1, 2, 3]\n" + b"[" * 100_000 + b'\n{"step": 4, "text": "torn')
+        file.write(
+            b"not json at all\n[1, 2, 3]\n" + b"[" * 100_000 + b'\n{"step": 4, "text": "torn'
+        )
     _write_rows(folder / "metrics.jsonl", _metrics())
     evaluation = folder / "eval" / "<b>before</b>"
     evaluation.mkdir(parents=True)
-    _write_rows(evaluation / "predictions.jsonl", [{"sample_id": f"s{n}", "text": a, "correct": n % 2 == 0} for n, a in enumerate(ATTACKS)])
-    (evaluation / "scores.json").write_text('{"accuracy": NaN, "per_level": {"<i>": "x"}, "pass_at_k": 3}')
+    _write_rows(
+        evaluation / "predictions.jsonl",
+        [{"sample_id": f"s{n}", "text": a, "correct": n % 2 == 0} for n, a in enumerate(ATTACKS)],
+    )
+    (evaluation / "scores.json").write_text(
+        '{"accuracy": NaN, "per_level": {"<i>": "x"}, "pass_at_k": 3}'
+    )
     return folder
 
 
 def _sample(number: int, attack: str) -> dict:
-    images = ["images/drawing.svg", "images/no-picture.png", "images/link.png", "../secret.png", "/etc/hostname", "a\0b", "x" * 5000]
-    return {"sample_id": f"s{number}", "question": attack, "answer": attack, "kind": attack, "options": [attack, 3, None], "images": images, "family": attack, "level": -3, "rung": number}
+    images = [
+        "images/drawing.svg",
+        "images/no-picture.png",
+        "images/link.png",
+        "../secret.png",
+        "/etc/hostname",
+        "a\0b",
+        "x" * 5000,
+    ]
+    return {
+        "sample_id": f"s{number}",
+        "question": attack,
+        "answer": attack,
+        "kind": attack,
+        "options": [attack, 3, None],
+        "images": images,
+        "family": attack,
+        "level": -3,
+        "rung": number,
+    }
 
 
 def _rollouts(step: int) -> list[dict]:
     rows = []
     for number, attack in enumerate(ATTACKS):
         for index, value in enumerate((-1.5, float("nan"), float("inf"), 10**400)):
-            text = attack * (1_000_000 // len(attack)) if step == 0 and number == 0 and index == 0 else attack
+            text = (
+                attack * (1_000_000 // len(attack))
+                if step == 0 and number == 0 and index == 0
+                else attack
+            )
             rows.append({
                 "step": step, "sample_id": f"s{number}", "group": number, "index": index, "text": text,
                 "num_tokens": -5, "truncated": "yes", "correct": index == 0, "rewards": {attack: value, "b": "x"},
@@ -82,8 +117,24 @@ def _rollouts(step: int) -> list[dict]:
 
 
 def _metrics() -> list[dict]:
-    rows = [{"step": step, "accuracy": float("nan"), "loss": float("inf"), ATTACKS[0]: step, "a": {"b": {"c": -step}}, "rewards/<b>x</b>": -1e300} for step in range(1, 12)]
-    return [*rows, {"step": "many"}, {"step": 10**30}, {"step": -4}, {"step": 12, "length": "long", "list": [1, "x", float("nan")]}]
+    rows = [
+        {
+            "step": step,
+            "accuracy": float("nan"),
+            "loss": float("inf"),
+            ATTACKS[0]: step,
+            "a": {"b": {"c": -step}},
+            "rewards/<b>x</b>": -1e300,
+        }
+        for step in range(1, 12)
+    ]
+    return [
+        *rows,
+        {"step": "many"},
+        {"step": 10**30},
+        {"step": -4},
+        {"step": 12, "length": "long", "list": [1, "x", float("nan")]},
+    ]
 
 
 def _write_rows(path: Path, rows: list[dict]) -> None:

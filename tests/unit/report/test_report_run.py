@@ -21,7 +21,7 @@ def test_a_good_run_has_no_problems(good_run: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is not a run: it holds none of config.json"):
+    with pytest.raises(RunError, match=r"is not a run: it holds none of config\.json"):
         open_run(tmp_path)
     with pytest.raises(RunError, match="is not a folder"):
         open_run(tmp_path / "missing")
@@ -85,9 +85,15 @@ def test_the_heat_map_holds_the_solve_rates(good_run: Path) -> None:
     column = next(n for n, span in enumerate(heat["spans"]) if span[0] <= 12 <= span[1])
     low, high = heat["spans"][column]
     for place, rung in enumerate(heat["rungs"]):
-        wanted = [r["correct"] for r in lines if low <= r["step"] <= high and rung_of[r["sample_id"]] == rung]
+        wanted = [
+            r["correct"]
+            for r in lines
+            if low <= r["step"] <= high and rung_of[r["sample_id"]] == rung
+        ]
         if wanted:
-            assert heat["rate"][place][column] == pytest.approx(sum(wanted) / len(wanted), abs=0.001)
+            assert heat["rate"][place][column] == pytest.approx(
+                sum(wanted) / len(wanted), abs=0.001
+            )
         else:
             assert heat["rate"][place][column] is None
 
@@ -113,6 +119,8 @@ def test_an_interval_shrinks_with_more_questions() -> None:
 def test_evaluations_stand_in_the_order_of_training(own_run: Path) -> None:
     for name in ("step-100", "step-20", "after-greedy", "before-greedy"):
         (own_run / "eval" / name).mkdir()
-        (own_run / "eval" / name / "predictions.jsonl").write_text('{"sample_id": "a", "correct": true}\n')
+        (own_run / "eval" / name / "predictions.jsonl").write_text(
+            '{"sample_id": "a", "correct": true}\n'
+        )
     names = [evaluation.name for evaluation in read_evaluations(open_run(own_run))]
     assert names == ["before", "step-20", "step-100", "after", "before-greedy", "after-greedy"]

@@ -19,7 +19,10 @@ def opened(good_run: Path):
     run = open_run(good_run)
     index = open_index(run.rollouts)
     families = np.array([run.questions[name].family for name in index.sample_ids], dtype=object)
-    columns = {"rung": question_column(run, index, "rung"), "family": families[index.groups["sample"]]}
+    columns = {
+        "rung": question_column(run, index, "rung"),
+        "family": families[index.groups["sample"]],
+    }
     return run, index, columns
 
 

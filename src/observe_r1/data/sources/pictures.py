@@ -21,6 +21,8 @@ from observe_r1.data.sources.base import BadRow
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
 _REMEMBERED = 4096
+_BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "UklGR")
+"""How JPEG, PNG and WebP begin in base64: no path begins like that."""
 _LARGEST_RATIO = 200
 """Processors of the Qwen-VL family refuse pictures that are longer than this."""
 
@@ -72,7 +74,7 @@ class Pictures:
             text = text.partition(",")[2]
         elif text.startswith(("http://", "https://")):
             raise BadRow("image missing", "an address on the web; download it first")
-        elif len(text) < 1024 and not text.startswith("/9j/"):
+        elif len(text) < 1024 and not text.startswith(_BASE64_STARTS):
             return self._read_file(text.removeprefix("file://"), folders)
         try:
             return base64.b64decode(text, validate=True)
@@ -109,6 +111,8 @@ class Pictures:
                         return BadRow("image too narrow", f"{width} × {height} pixels")
                     picture.load()
                     return b"" if picture.format in KEPT_FORMATS else _encode(picture)
+        except Image.DecompressionBombError as error:
+            return BadRow("image too large", str(error)[:120])
         # Pillow's decoders raise whatever their input makes them raise; the row is then unreadable.
         except Exception as error:
             return BadRow("image unreadable", f"{type(error).__name__}: {str(error)[:120]}")

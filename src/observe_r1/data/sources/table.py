@@ -88,6 +88,8 @@ def _listed_images(images: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(images) != 1 or not isinstance(images[0], str) or len(images[0]) > 1000:
         return images
     text = images[0].strip()
+    if text.startswith("data:"):
+        return images
     if text.startswith("["):
         try:
             return tuple(ast.literal_eval(text))

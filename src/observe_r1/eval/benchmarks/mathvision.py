@@ -1,52 +1,22 @@
-"""MATH-Vision (arXiv 2402.14804), splits test and testmini.
+"""MATH-Vision (arXiv 2402.14804), test or testmini.
 
-    {"id": "6", "question": "Misty the cat has five kittens: … In which picture …?\n<image1>",
-     "options": ["A", "B", "C", "D", "E"], "answer": "D", "solution": null, "level": 3,
-     "subject": "logic", "image": "images/6.jpg"}
-
-Its own scoring takes what stands after "the answer is" or in a box, and compares it with the gold as
-text, as the text of the chosen option, or as numbers. No judge is asked.
+Its own scoring takes what stands after "the answer is" or in a box and compares it with the gold as
+text, as the chosen option, or as a number. No judge is asked.
 """
 
 import re
+from typing import Any
 
-from observe_r1.eval.benchmarks.base import (
-    Benchmark,
-    FindImage,
-    Row,
-    make_sample,
-    mean_by,
-    require,
-    said,
-)
+from observe_r1.data.sources.mathvision import ADAPTER
+from observe_r1.eval.benchmarks.base import Benchmark, Row, family_of, mean_by, said
 from observe_r1.eval.benchmarks.letters import option_letters, pick_option
 from observe_r1.types import Sample
 
-_MARKER = re.compile(r"<image\s*\d*>")
+_TYPESETTING = re.compile(r"\\(?:text|mathrm)\{([^{}]*)\}|\\[,!; ]|\$|\s")
 
 
-def read_row(row: Row, find_image: FindImage) -> list[Sample]:
-    options = [str(option) for option in (row.get("options") or [])]
-    answer = str(require(row, "answer"))
-    question = str(require(row, "question"))
-    stored = row.get("decoded_image") or require(row, "image")
-    sample = make_sample(
-        identity=f"mathvision-{require(row, 'id')}",
-        question=_one_marker(question),
-        answer=answer,
-        images=[find_image(stored)],
-        options=options,
-        source="mathvision",
-        family=row.get("subject"),
-        metadata={"level": row.get("level"), "answer": answer},
-    )
-    return [sample]
-
-
-def _one_marker(question: str) -> str:
-    """Numbered markers point into one published picture, which stands where the first one does."""
-    head, found, tail = question.partition(next(iter(_MARKER.findall(question)), "\0"))
-    return f"{head}{'<image>' if found else ''}{_MARKER.sub('', tail)}"
+def facts(row: Row) -> dict[str, Any]:
+    return {"answer": str(row.get("answer")), "level": row.get("level")}
 
 
 def is_right(sample: Sample, text: str) -> bool:
@@ -61,8 +31,8 @@ def is_right(sample: Sample, text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Without what only typesets: dollars, spaces, thousands commas, units in \\text, a full stop."""
-    text = re.sub(r"\\(?:text|mathrm)\{([^}]*)\}|\\[,!; ]|\$|\s", r"\1", text)
+    """Without what only typesets: dollars, spaces, thousands commas, degree signs, a full stop."""
+    text = _TYPESETTING.sub(lambda match: match[1] or "", text)
     text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("^\\circ", "")
     return re.sub(r"(?<=\d),(?=\d{3})", "", text).rstrip(".").lower()
 
@@ -74,16 +44,14 @@ def _same_number(one: str, other: str) -> bool:
         return False
 
 
-MATHVISION = Benchmark(
+BENCHMARK = Benchmark(
     name="mathvision",
-    title="MATH-Vision testmini",
-    hub="MathLLMs/MathVision",
-    split="testmini",
-    files="*testmini*",
-    status="checked on real files",
+    title="MATH-Vision",
+    adapter=ADAPTER,
+    hub="MathLLMs/MathVision:default/testmini",
     needs_judge=False,
     columns=("id", "question", "answer", "options", "subject"),
-    read_row=read_row,
+    facts=facts,
     is_right=is_right,
-    combine=mean_by(lambda sample: sample.family),
+    combine=mean_by(family_of),
 )

@@ -1,84 +1,27 @@
-"""We-Math (arXiv 2407.01284), split testmini: composite problems with their one-step parts.
+"""We-Math (arXiv 2407.01284), testmini: composite problems together with their one-step parts.
 
-    {"ID": "3steps_1", "split": "testmini", "knowledge concept": "Area of Circles",
-     "question": "As shown in the diagram, …", "option": "A. 6; B. 12; C. 24; D. No correct answer",
-     "answer": "B", "image_path": {"bytes": …}, "key": "3steps_multi", "problem number": 12}
+    {"ID": "3steps_1", "key": "3steps_multi", …}   the composite problem
+    {"ID": "3steps_1", "key": "3steps_1", …}       its first step, and so on
 
-A composite problem (``…_multi``) is judged together with its steps. With all steps right or not, and
-the composite right or not:
+A composite problem is judged with its steps:
 
-    steps right, composite right      complete mastery
-    steps right, composite wrong      inadequate generalisation
-    a step wrong, composite wrong     insufficient knowledge
-    a step wrong, composite right     rote memorisation (strict: any step wrong; loose: all wrong)
+    all steps right, composite right      complete mastery
+    all steps right, composite wrong      inadequate generalisation
+    a step wrong, composite wrong         insufficient knowledge
+    a step wrong, composite right         rote memorisation; the loose figure counts it as mastery
+                                          where at least one step is right
 
-The figure is complete mastery plus half of inadequate generalisation, loosely counted where a composite
-with at least one right step still counts as mastered.
+The figure is complete mastery plus half of inadequate generalisation.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
-from observe_r1.errors import DataError
-from observe_r1.eval.benchmarks.base import (
-    Benchmark,
-    FindImage,
-    Marks,
-    Row,
-    make_sample,
-    require,
-    said,
-)
+from observe_r1.data.sources.we_math import ADAPTER
+from observe_r1.eval.benchmarks.base import Benchmark, Figure, Marks, Row, said
 from observe_r1.eval.benchmarks.letters import pick_option
 from observe_r1.types import Sample
-
-_OPTION = re.compile(r"\s*([A-H])\s*[.:)]\s*(.*?)\s*(?:;|$)(?=\s*[A-H]\s*[.:)]|\s*$)", re.S)
-
-
-def read_row(row: Row, find_image: FindImage) -> list[Sample]:
-    options = [text for _, text in _OPTION.findall(str(require(row, "option")))]
-    if len(options) < 2:
-        raise DataError(f"options cannot be read from {row['option']!r}")
-    key = str(row.get("key") or require(row, "ID"))
-    number = row.get("problem number", row.get("problem_number"))
-    if number is None:
-        raise DataError("column 'problem number' is empty")
-    sample = make_sample(
-        identity=f"wemath-{number}-{key}",
-        question=str(require(row, "question")),
-        answer=str(require(row, "answer")).strip(" ."),
-        images=[find_image(row.get("image_path") or row.get("image"))],
-        options=options,
-        source="wemath",
-        family=row.get("knowledge concept"),
-        metadata={"problem": str(number), "key": key},
-    )
-    return [sample]
-
-
-def is_right(sample: Sample, text: str) -> bool:
-    return pick_option(said(text), sample.options) == sample.answer
-
-
-def combine(samples: Sequence[Sample], marks: Marks) -> tuple[float | None, dict[str, float]]:
-    """The four shares over composite problems all of whose parts were answered."""
-    problems: dict[str, dict[str, float]] = defaultdict(dict)
-    for sample in samples:
-        if sample.id in marks:
-            problems[str(sample.metadata["problem"])][str(sample.metadata["key"])] = marks[sample.id]
-    counts: dict[str, float] = defaultdict(float)
-    whole = [parts for parts in problems.values() if _is_composite(parts)]
-    for parts in whole:
-        counts[_strict(parts)] += 1
-        counts[f"loose {_loose(parts)}"] += 1
-    if not whole:
-        return None, {}
-    shares = {name: count / len(whole) for name, count in sorted(counts.items())}
-    strict = shares.get(MASTERY, 0) + shares.get(GENERALISATION, 0) / 2
-    loose = shares.get(f"loose {MASTERY}", 0) + shares.get(f"loose {GENERALISATION}", 0) / 2
-    return loose, {**shares, "strict figure": strict, "composite problems": float(len(whole))}
-
 
 MASTERY = "complete mastery"
 GENERALISATION = "inadequate generalisation"
@@ -86,43 +29,59 @@ KNOWLEDGE = "insufficient knowledge"
 MEMORISATION = "rote memorisation"
 
 
-def _is_composite(parts: dict[str, float]) -> bool:
-    """A composite and exactly as many steps as its key promises ("2steps_multi")."""
-    multi = [key for key in parts if key.endswith("multi")]
-    promised = re.match(r"(\d+)steps", multi[0]) if len(multi) == 1 else None
-    return promised is not None and len(parts) == int(promised.group(1)) + 1
+def facts(row: Row) -> dict[str, Any]:
+    return {"problem": str(row.get("ID")), "key": str(row.get("key"))}
 
 
-def _split(parts: dict[str, float]) -> tuple[list[bool], bool]:
-    steps = [mark >= 0.5 for key, mark in parts.items() if not key.endswith("multi")]
-    (composite,) = [mark >= 0.5 for key, mark in parts.items() if key.endswith("multi")]
-    return steps, composite
+def is_right(sample: Sample, text: str) -> bool:
+    return pick_option(said(text), sample.options) == sample.answer
 
 
-def _strict(parts: dict[str, float]) -> str:
-    steps, composite = _split(parts)
+def combine(samples: Sequence[Sample], marks: Marks) -> Figure:
+    """Shares over the composite problems all of whose parts were answered."""
+    problems: dict[str, dict[str, bool]] = defaultdict(dict)
+    for sample in samples:
+        if sample.id in marks:
+            parts = problems[sample.metadata["problem"]]
+            parts[sample.metadata["key"]] = marks[sample.id] >= 0.5
+    whole = [parts for parts in problems.values() if is_whole(parts)]
+    if not whole:
+        return None, {}
+    strict, loose = _figure(whole, all), _figure(whole, any)
+    counts: dict[str, float] = dict.fromkeys((MASTERY, GENERALISATION, KNOWLEDGE, MEMORISATION), 0)
+    for parts in whole:
+        counts[outcome(parts, all)] += 1 / len(whole)
+    return strict, {"loose figure": loose, **counts, "composite problems": float(len(whole))}
+
+
+def _figure(whole: Sequence[dict[str, bool]], enough: Any) -> float:
+    outcomes = [outcome(parts, enough) for parts in whole]
+    return (outcomes.count(MASTERY) + outcomes.count(GENERALISATION) / 2) / len(outcomes)
+
+
+def is_whole(parts: dict[str, bool]) -> bool:
+    """One composite, and as many steps as its key promises (``2steps_multi``)."""
+    composites = [key for key in parts if key.endswith("multi")]
+    return len(composites) == 1 and composites[0][:1] == str(len(parts) - 1)
+
+
+def outcome(parts: dict[str, bool], enough: Any) -> str:
+    """Which of the four; ``enough`` (all, any) says how many right steps make a mastered composite."""
+    steps = [right for key, right in parts.items() if not key.endswith("multi")]
+    (composite,) = [right for key, right in parts.items() if key.endswith("multi")]
     if composite:
-        return MASTERY if all(steps) else MEMORISATION
+        return MASTERY if enough(steps) else MEMORISATION
     return GENERALISATION if all(steps) else KNOWLEDGE
 
 
-def _loose(parts: dict[str, float]) -> str:
-    steps, composite = _split(parts)
-    if composite:
-        return MASTERY if any(steps) else MEMORISATION
-    return GENERALISATION if all(steps) else KNOWLEDGE
-
-
-WE_MATH = Benchmark(
-    name="wemath",
+BENCHMARK = Benchmark(
+    name="we_math",
     title="We-Math testmini",
-    hub="We-Math/We-Math",
-    split="testmini",
-    files="*testmini*",
-    status="from documentation",
+    adapter=ADAPTER,
+    hub="We-Math/We-Math:default/testmini",
     needs_judge=False,
-    columns=("question", "option", "answer", "knowledge concept"),
-    read_row=read_row,
+    columns=("ID", "question", "option", "answer", "key"),
+    facts=facts,
     is_right=is_right,
     combine=combine,
 )

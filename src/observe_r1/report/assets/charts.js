@@ -52,7 +52,8 @@ class Charts {
     const [from, to] = [...this.bounds.querySelectorAll("input")].map((input) => input.value);
     if (from === "" && to === "") return this.zoom(null);
     const all = [...this.cards.values()].flatMap((card) => card.panel.steps);
-    return this.zoom([from === "" ? Math.min(...all) : Number(from), to === "" ? Math.max(...all) : Number(to)]);
+    const range = [from === "" ? Math.min(...all) : Number(from), to === "" ? Math.max(...all) : Number(to)];
+    return this.zoom(range, true);
   }
 
   update(panels) {
@@ -131,10 +132,11 @@ class Charts {
     if (change["xaxis.range[0]"] !== undefined) this.zoom([change["xaxis.range[0]"], change["xaxis.range[1]"]]);
   }
 
-  zoom(range) {
+  zoom(range, typed) {
     const valid = range && range.every(isNumber) && range[1] > range[0] ? range : null;
     this.range = valid;
-    [...this.bounds.querySelectorAll("input")].forEach((input, place) => {
+    // What someone is typing is theirs; a drag across a curve is written into the boxes.
+    if (!typed) [...this.bounds.querySelectorAll("input")].forEach((input, place) => {
       input.value = valid ? String(Math.round(valid[place])) : "";
     });
     this.redraw();

@@ -1,0 +1,147 @@
+"""How long the report of a large run takes, and how fast the viewer answers on it.
+
+    python benchmarks/report.py                        # 200 steps: a quick look
+    python benchmarks/report.py --steps 2000 --prompts 128 --out docs/results/report.json
+
+Wanted, for 2,000 steps × 128 prompts × 8 completions of 600 characters: the report in under three
+minutes and 2 GB, a page under 15 MB, and every answer of the viewer in under 200 ms.
+"""
+
+import argparse
+import http.client
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from synthetic_run import Size, write_run
+
+EXTRA_CHARACTERS = 200
+"""Beside the texts of the synthetic run, which have about 400."""
+REPEATS = 15
+
+
+def measure_report(folder: Path) -> dict:
+    """In a process of its own, so that the memory is the report's."""
+    code = (
+        "import resource, sys, time; from pathlib import Path; start = time.perf_counter();"
+        "from observe_r1.report.pages import write_report; out = write_report(Path(sys.argv[1]));"
+        "memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "print(time.perf_counter() - start, memory, out.stat().st_size)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], check=True, capture_output=True, text=True
+    )
+    seconds, kilobytes, size = done.stdout.split()
+    return {
+        "seconds": round(float(seconds), 2),
+        "memory_mb": round(int(kilobytes) / 1024),
+        "page_mb": round(int(size) / 1e6, 2),
+    }
+
+
+def measure_viewer(folder: Path) -> dict:
+    from observe_r1.report.server import make_server
+
+    with make_server(folder) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            return _ask_everything(server.server_port, folder.name)
+        finally:
+            server.shutdown()
+
+
+def _ask_everything(port: int, name: str) -> dict:
+    start = time.perf_counter()
+    _get(port, f"/run/{name}/payload")
+    results = {"first payload": {"median_ms": round(1000 * (time.perf_counter() - start), 1)}}
+    while json.loads(_get(port, f"/run/{name}/state"))["text"]:
+        time.sleep(0.1)
+    start_ready = round(time.perf_counter() - start, 2)
+    sample = json.loads(_get(port, f"/run/{name}/group?id=1"))["sample"]
+    for path in (
+        "state",
+        "payload",
+        "groups",
+        "groups?outcome=mixed&rung=3&sort=hardest",
+        "groups?text=yellow",
+        "groups?text=nowhere+to+be+found",
+        "groups?offset=100000",
+        "group?id=20000",
+        f"same?sample={quote(sample)}",
+        "picture?key=0.0",
+    ):
+        results[path] = _time(port, f"/run/{name}/{path}")
+    return {"ready_seconds": start_ready, "answers": results}
+
+
+def _time(port: int, path: str) -> dict:
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        _get(port, path)
+        taken.append(1000 * (time.perf_counter() - start))
+    return {"median_ms": round(statistics.median(taken), 1), "worst_ms": round(max(taken), 1)}
+
+
+def _get(port: int, path: str) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--prompts", type=int, default=16)
+    parser.add_argument("--group-size", type=int, default=8)
+    parser.add_argument("--questions", type=int, default=2000)
+    parser.add_argument("--run", type=Path, help="a folder to make the run in, and to use again")
+    parser.add_argument("--out", type=Path, help="a JSON file for the results")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.run or Path(scratch) / "run"
+        results = _measure(folder, options)
+    print(json.dumps(results, indent=2))
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def _measure(folder: Path, options: argparse.Namespace) -> dict:
+    if not (folder / "config.json").exists():
+        size = Size(
+            steps=options.steps,
+            prompts=options.prompts,
+            group_size=options.group_size,
+            questions=options.questions,
+            extra_characters=EXTRA_CHARACTERS,
+        )
+        write_run(folder, size)
+    rollouts = folder / "rollouts.jsonl"
+    with open(rollouts, "rb") as file:
+        rows = sum(1 for _ in file)
+    (folder / "rollouts.index").unlink(missing_ok=True)
+    return {
+        "rollouts": rows,
+        "rollouts_mb": round(rollouts.stat().st_size / 1e6),
+        "report": measure_report(folder),
+        "report with the index on disk": measure_report(folder),
+        "viewer": measure_viewer(folder),
+        "memory_of_viewer_and_generator_mb": round(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        ),
+    }
+
+
+if __name__ == "__main__":
+    main()

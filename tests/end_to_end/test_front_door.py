@@ -1,0 +1,144 @@
+"""Train, resume, evaluate, export and demonstrate, through the command line, with a byte-level model.
+
+The model has random weights: nothing is learned here. What is tested is that every part finds the
+others and writes what it promises.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from observe_r1.cli.main import call
+
+torch = pytest.importorskip("torch")
+fakes = pytest.importorskip("fakes")
+
+SMALL = [
+    "rl.prompts_per_step=2", "rl.group_size=2", "rl.sampling.max_new_tokens=12", "rl.bonus.floor=3",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> dict[str, str]:
+    """A model folder and a ladder of sixteen puzzles."""
+    from dataclasses import replace
+
+    from observe_r1.data.puzzles import MIX, get_family
+    from observe_r1.data.puzzles.shipped import training_stream
+    from observe_r1.data.store import write_samples
+
+    root = tmp_path_factory.mktemp("front")
+    fakes.tiny_model().save_pretrained(root / "model")
+    fakes.byte_processor().save_pretrained(root / "model")
+    puzzles = training_stream([get_family(name) for name in MIX], 1, 16)
+    probed = [
+        replace(puzzle, solve_rate=0.5, level=4, complexity=20.0, rung=4, position=place)
+        for place, puzzle in enumerate(puzzles)
+    ]
+    write_samples(root / "ladder", probed)
+    return {"model": str(root / "model"), "data": str(root / "ladder"), "root": str(root)}
+
+
+def run_json(arguments: list[str], capsys) -> dict:
+    status = call([*arguments, "--json"])
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    return json.loads(captured.out.splitlines()[-1])
+
+
+def train(places, out: Path, *more: str) -> list[str]:
+    return [
+        "train", "observe_r1", *SMALL, "--preset", "tiny", "--model", places["model"],
+        "--data", places["data"], "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_training_writes_the_run_folder_and_resumes(places, tmp_path, capsys):
+    out = tmp_path / "run"
+    result = run_json(train(places, out, "rl.max_steps=2"), capsys)
+    assert result["steps"] == 2
+    assert call(train(places, out)) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    run_json(train(places, out, "rl.max_steps=3", "--resume"), capsys)
+    assert [row["step"] for row in rows(out / "metrics.jsonl")] == [1, 2, 3]
+    assert {row["step"] for row in rows(out / "rollouts.jsonl")} == {1, 2, 3}
+    assert json.loads((out / "env.json").read_text())["finished"]
+    assert (out / "checkpoints" / "latest").resolve().name == "step-000003"
+
+
+def test_held_out_puzzles_are_measured_while_training(places, tmp_path, capsys):
+    more = ["rl.max_steps=2", "rl.eval_every=2", "heldout.data=puzzles", "heldout.questions=4", "heldout.samples=2"]
+    run_json(train(places, tmp_path / "run", *more), capsys)
+    (_, last) = rows(tmp_path / "run" / "metrics.jsonl")
+    assert {"eval/accuracy", "eval/greedy/accuracy"} <= last.keys()
+    assert (tmp_path / "run" / "eval" / "step-000002" / "scores.json").exists()
+    assert (tmp_path / "run" / "eval" / "step-000002-greedy" / "predictions.jsonl").exists()
+
+
+def test_evaluating_writes_both_readings_and_goes_on_where_it_was(places, tmp_path, capsys):
+    arguments = [
+        "eval", places["model"], "--data", "puzzles", "--out", str(tmp_path / "eval"), "--limit", "6",
+        "--samples", "2", "--max-new-tokens", "8", "--batch-size", "4",
+    ]  # fmt: skip
+    result = run_json(arguments, capsys)
+    assert result["scores"]["puzzles"]["num_questions"] == 6
+    path = tmp_path / "eval" / "eval" / "puzzles" / "predictions.jsonl"
+    whole = path.read_text()
+    assert len(rows(path)) == 12
+    path.write_text("".join(whole.splitlines(keepends=True)[:9]))
+    run_json(arguments, capsys)
+    assert path.read_text() == whole
+    assert len(rows(tmp_path / "eval" / "samples.jsonl")) == 6
+    assert call(["eval", "tiny-other", "--data", "puzzles", "--out", str(tmp_path / "eval")]) == 2
+
+
+def test_an_exported_model_can_be_trained_again(places, tmp_path, capsys):
+    run_json(train(places, tmp_path / "run", "rl.max_steps=1"), capsys)
+    exported = tmp_path / "exported"
+    run_json(["export", "model", str(tmp_path / "run"), "--out", str(exported)], capsys)
+    assert (exported / "model.safetensors").exists()
+    assert (exported / "chat_template.jinja").exists()
+    assert not (exported / "training").exists()
+    assert call(["export", "model", str(tmp_path / "run"), "--out", str(exported)]) == 2
+    again = train({**places, "model": str(exported)}, tmp_path / "again", "rl.max_steps=1")
+    run_json(again, capsys)
+
+
+def test_adapters_are_merged_on_export(places, tmp_path, capsys):
+    lora = ["rl.max_steps=1", "rl.policy.lora={rank = 2, alpha = 4}", "rl.policy.freeze_vision=true"]
+    run_json(train(places, tmp_path / "run", *lora), capsys)
+    result = run_json(
+        ["export", "model", str(tmp_path / "run"), "--out", str(tmp_path / "merged"), "--merge"], capsys
+    )
+    assert result["merged"]
+    assert (tmp_path / "merged" / "model.safetensors").exists()
+    assert not (tmp_path / "merged" / "adapter_config.json").exists()
+
+
+def test_the_demonstration_end_to_end(places, tmp_path):
+    from contextlib import contextmanager
+
+    from observe_r1.stages.demo import Demo, DemoSizes, predictions
+
+    @contextmanager
+    def unseen(name, total):
+        yield lambda done=1, note="": None
+
+    sizes = DemoSizes(
+        probed=8, rollouts=2, held_out=6, samples=2, overrides=("rl.max_steps=2", *SMALL)
+    )
+    demo = Demo(out=tmp_path / "demo", sizes=sizes, seed=0, watch=unseen, model=places["model"])
+    result = demo.run()
+    assert result.scores.keys() == {"before", "before-greedy", "after", "after-greedy"}
+    assert result.report is not None
+    assert result.report.exists()
+    assert len(predictions(result.run, "after")) == 12
+    asked = {row["sample_id"] for row in rows(result.run / "samples.jsonl")}
+    assert {row["sample_id"] for row in predictions(result.run, "before")} <= asked
+    trained = {row["sample_id"] for row in rows(result.run / "rollouts.jsonl")}
+    assert not trained & {row["sample_id"] for row in predictions(result.run, "before")}

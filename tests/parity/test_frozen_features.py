@@ -1,0 +1,44 @@
+"""With tower and aligner frozen, images are encoded once and everything else is as before."""
+
+import pytest
+import torch
+from families import FAMILIES, family_policy, family_prompt
+
+from observe_r1.config.rollout import Sampling
+from observe_r1.policy.pack import pack_group
+from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+
+COMPLETIONS = ((21, 150, 33), (99, 60))
+FROZEN = {"freeze_vision": True, "freeze_aligner": True}
+
+
+def language_gradient(policy, rows) -> torch.Tensor:
+    policy.packed(rows).logprobs_N.sum().backward()
+    found = [p.grad for n, p in policy.packed.named_parameters() if p.grad is not None and "visual" not in n]
+    return torch.cat([g.flatten() for g in found])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_kept_features_equal_the_plain_path(name: str) -> None:
+    plain, frozen = family_policy(name), family_policy(name, **FROZEN)
+    results = []
+    for policy in (plain, frozen):
+        prompts = [family_prompt(policy, name, seed=n, images=n) for n in range(3)]
+        rows = [pack_group(prompt, COMPLETIONS) for prompt in prompts]
+        sampling = Sampling(temperature=0, max_new_tokens=6)
+        engine = SharedPrefillEngine(policy)
+        drawn = engine._decode(prompts, torch.zeros(3, 6), 1, sampling)
+        results.append(([c.token_ids for c in drawn], policy.packed(rows).logprobs_N))
+    assert results[0][0] == results[1][0]
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
+    assert frozen.packed.vision.num_encoded == 3  # 0 + 1 + 2 images, in three uses
+    assert plain.packed.vision.num_encoded == 0
+
+
+def test_gradients_of_the_language_model_are_those_of_the_plain_path() -> None:
+    plain, frozen = family_policy("qwen2_5_vl"), family_policy("qwen2_5_vl", **FROZEN)
+    found = []
+    for policy in (plain, frozen):
+        prompts = [family_prompt(policy, "qwen2_5_vl", seed=n, images=n) for n in range(3)]
+        found.append(language_gradient(policy, [pack_group(p, COMPLETIONS) for p in prompts]))
+    assert torch.allclose(found[0], found[1], atol=1e-4)

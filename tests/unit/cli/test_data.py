@@ -1,0 +1,100 @@
+"""The data commands as a user calls them, without a model: probes are written by the tests."""
+
+import json
+
+import pytest
+
+from observe_r1.cli.main import call
+from observe_r1.data.difficulty import ProbedCompletion
+from observe_r1.data.store import read_samples
+from observe_r1.probe import ProbeConfig, ProbeRow, ProbeStore
+
+
+def last_json(capsys) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.fixture
+def questions(tmp_path):
+    """A table of twelve questions, two of which are no good."""
+    rows = [{"problem": f"What is {i} + {i} exactly?", "label": str(2 * i)} for i in range(10)]
+    rows += [{"problem": "What?", "label": ""}, {"problem": "Who?"}]
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write_probe(folder) -> None:
+    with ProbeStore(folder / "probe", ProbeConfig().identity("m")) as store:
+        for number, sample in enumerate(read_samples(folder)):
+            completions = tuple(
+                ProbedCompletion(
+                    text="", answer="1", correct=k < number, num_tokens=9, truncated=False
+                )
+                for k in range(8)
+            )
+            store.append(
+                [ProbeRow(stage="reasoned", sample_id=sample.id, round=0, completions=completions)]
+            )
+
+
+def test_import_prints_what_became_of_every_row(questions, tmp_path, capsys):
+    out = tmp_path / "set"
+    columns = ["--column", "question=problem", "--column", "answer=label"]
+    assert (
+        call(["data", "import", str(questions), "--as", "table", *columns, "--out", str(out)]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "accepted" in printed and "field missing" in printed and "rows in all" in printed
+    assert len(read_samples(out)) == 10
+    assert (out / "README.md").exists() and (out / "rejected.jsonl").exists()
+
+
+def test_import_ladder_and_review_go_hand_in_hand(questions, tmp_path, capsys):
+    out, arranged = tmp_path / "set", tmp_path / "ladder"
+    columns = ["--column", "question=problem", "--column", "answer=label"]
+    call(["data", "import", str(questions), "--as", "table", *columns, "--out", str(out), "--json"])
+    result = last_json(capsys)
+    assert result["num_rows"] == 12 == sum(result["rows"].values())
+    write_probe(out)
+    assert call(["data", "ladder", str(out), "--out", str(arranged), "--json"]) == 0
+    result = last_json(capsys)
+    assert result["samples"] == len(read_samples(arranged)) == 9
+    assert result["outcomes"]["held for review: never solved"] == 1
+    assert call(["data", "review", str(out), "--json"]) == 0
+    assert last_json(capsys)["questions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["import", "no/such/place", "--as", "table"], "does not exist"),
+        (["import", "{set}", "--as", "mathvison"], "mathvision"),
+        (
+            ["import", "{set}", "--as", "mathvision", "--column", "question=q"],
+            "--column belongs to",
+        ),
+        (["import", "{set}", "--as", "table", "--column", "question"], "--column question=problem"),
+        (["ladder", "{set}"], "data probe"),
+        (["ladder", "{set}/missing"], "not a data folder"),
+        (["ladder", "{set}", "--mixing", "magic"], "mixing"),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_2(arguments, message, questions, tmp_path, capsys):
+    folder = tmp_path / "set"
+    columns = ["--column", "question=problem", "--column", "answer=label"]
+    call(["data", "import", str(questions), "--as", "table", *columns, "--out", str(folder)])
+    capsys.readouterr()
+    filled = [argument.replace("{set}", str(folder)) for argument in arguments]
+    assert call(["data", *filled, "--out", str(tmp_path / "out")]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and "Traceback" not in captured.err
+
+
+def test_an_occupied_folder_is_not_overwritten_unasked(questions, tmp_path, capsys):
+    arguments = ["data", "import", str(questions), "--as", "table", "--column", "question=problem",
+                 "--column", "answer=label", "--out", str(tmp_path / "set")]  # fmt: skip
+    assert call(arguments) == 0
+    assert call(arguments) == 2
+    assert "--out" in capsys.readouterr().err
+    assert call([*arguments, "--force"]) == 0

@@ -1,0 +1,80 @@
+"""The math checker: in threads, within its time, and back after a crash."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from observe_r1.grading import grade, math_checker
+from observe_r1.grading.math_checker import same_expression
+
+SLOW = "\\sin(x^{x^{x^{x}}})^{999} \\cdot \\int_0^{x^{x}} e^{t^{t}} dt"
+
+
+def test_the_gold_comes_first_and_equal_expressions_are_equal() -> None:
+    assert same_expression("x^{2}-1", "(x-1)(x+1)").equal
+    assert not same_expression("x^{2}-1", "(x-1)(x+2)").equal
+
+
+def test_what_cannot_be_read_is_said_to_be_so() -> None:
+    assert same_expression("x^{2}", "\\frac{").problem == "answer"
+    assert not math_checker.can_read("\\frac{")
+
+
+def test_a_comparison_in_a_worker_thread_keeps_its_time_limit() -> None:
+    same_expression("x+1", "1+x")
+    found: list[float] = []
+
+    def work() -> None:
+        start = time.monotonic()
+        assert not same_expression("x", SLOW).equal
+        found.append(time.monotonic() - start)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+    assert found and found[0] < math_checker.HARD_SECONDS + 2.0  # the rest is a busy machine's
+
+
+def test_many_threads_share_the_workers() -> None:
+    pairs = [(f"{n}x+{n}", f"{n}(x+1)") for n in range(2, 12)]
+    with ThreadPoolExecutor(6) as threads:
+        verdicts = list(threads.map(lambda pair: same_expression(*pair), pairs))
+    assert all(verdict.equal for verdict in verdicts)
+
+
+def test_a_worker_that_dies_is_replaced() -> None:
+    same_expression("x+1", "1+x")
+    for worker in math_checker._pool._all:
+        if worker._process is not None:
+            worker._process.kill()
+            worker._process.wait()
+    assert same_expression("x+3", "3+x").equal
+
+
+def test_nothing_is_evaluated_as_code(tmp_path) -> None:
+    marker = tmp_path / "owned"
+    attack = f"__import__('pathlib').Path('{marker}').touch()"
+    for gold in ("7", "x+1"):
+        for answer in (attack, f"${attack}$", f"\\text{{{attack}}}", f"x+({attack})"):
+            assert not grade(f"<answer>{answer}</answer>", gold).correct
+    assert not marker.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_gets_workers_of_its_own() -> None:
+    assert same_expression("x+5", "5+x").equal
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:  # only os._exit leaves the child, so that pytest goes on once
+        os.write(writer, b"1" if same_expression("y+5", "5+y").equal else b"0")
+        math_checker._pool.stop()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 1) == b"1"
+    os.close(reader)
+    os.close(writer)
+    assert same_expression("z+5", "5+z").equal

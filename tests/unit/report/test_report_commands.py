@@ -1,0 +1,57 @@
+"""The commands: what they print, their JSON, and one message with status 2 for what is no run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from observe_r1.cli.main import call
+
+
+def last_json(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_report_writes_the_page_into_the_run(
+    own_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["report", str(own_run), "--json"]) == 0
+    result = last_json(capsys)
+    assert result["report"] == str(own_run / "report.html")
+    assert result["bytes"] == (own_run / "report.html").stat().st_size
+
+
+def test_report_writes_where_it_is_told(own_run: Path, tmp_path: Path) -> None:
+    assert call(["report", str(own_run), "--out", str(tmp_path / "new" / "page.html")]) == 0
+    assert (
+        (tmp_path / "new" / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    )
+
+
+def test_compare_prints_a_table_and_writes_a_page(
+    good_run: Path, own_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "compare.html"
+    assert call(["compare", str(good_run), str(own_run), "--out", str(page), "--json"]) == 0
+    result = last_json(capsys)
+    assert [run["letter"] for run in result["runs"]] == ["A", "B"]
+    assert {"on", "value", "low", "high", "won", "lost"} <= result["differences"][0].keys()
+    assert page.is_file()
+
+
+def test_view_draws_in_the_terminal(good_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["view", str(good_run), "--terminal", "--once", "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert "Latest group: step 24" in printed
+    assert json.loads(printed.splitlines()[-1])["word"] == "finished"
+
+
+@pytest.mark.parametrize("verb", [["report"], ["view"], ["view", "--terminal"], ["compare", "."]])
+def test_a_folder_that_is_no_run_is_one_message(
+    tmp_path: Path, verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call([*verb, str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("observe-r1: ")
+    assert "is not a run" in captured.err
+    assert "Traceback" not in captured.err

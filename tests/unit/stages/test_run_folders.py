@@ -1,0 +1,111 @@
+"""What happens to the run folder before, and instead of, training."""
+
+import pytest
+
+from observe_r1.config.run import RunConfig
+from observe_r1.data.store import write_samples
+from observe_r1.errors import DataError, ModelError, RunError
+from observe_r1.recipes import load_recipe
+from observe_r1.recipes.machine import Machine
+from observe_r1.recipes.resolve import Choice, resolve
+from observe_r1.stages.pipeline import check_can_start, claimed_run_folder, load_run_config
+from observe_r1.stages.questions import content_hash, correct_length, refuse_overlap
+from observe_r1.types import Sample
+
+
+def make_run(*overrides: str, **choice: str) -> RunConfig:
+    settings = {"model": "tiny", "data": "folder", "overrides": overrides, **choice}
+    return resolve(load_recipe("grpo"), Choice(**settings), Machine())
+
+
+def fail_before_the_first_step(run: RunConfig, out) -> None:
+    with pytest.raises(ModelError), claimed_run_folder(run, out, resume=False):
+        assert (out / "config.json").exists()
+        raise ModelError("cannot be loaded")
+
+
+def test_the_settings_are_written_and_load_back(tmp_path):
+    run = make_run("rl.max_steps=4")
+    with claimed_run_folder(run, tmp_path / "run", resume=False):
+        pass
+    assert load_run_config(tmp_path / "run") == run
+    assert (tmp_path / "run" / "env.json").exists()
+
+
+def test_a_run_that_never_began_leaves_nothing_behind(tmp_path):
+    fail_before_the_first_step(make_run(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_folder_of_the_user_stays_when_the_run_never_began(tmp_path):
+    (tmp_path / "mine").mkdir()
+    fail_before_the_first_step(make_run(), tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_run_that_began_stays_when_it_fails(tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), claimed_run_folder(make_run(), out, resume=False):
+        (out / "metrics.jsonl").write_text("{}\n")
+        raise KeyboardInterrupt
+    assert (out / "config.json").exists()
+
+
+def test_a_folder_that_holds_a_run_is_never_written_into(tmp_path):
+    with claimed_run_folder(make_run(), tmp_path, resume=False):
+        pass
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(RunError, match="already holds a run, and nothing is overwritten. Go on with"):
+        check_can_start(make_run("rl.seed=1"), tmp_path, resume=False)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_a_folder_that_holds_something_else_is_never_written_into(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(RunError, match="is not empty, and nothing is overwritten"):
+        check_can_start(make_run(), tmp_path, resume=False)
+    with pytest.raises(RunError, match="is a file"):
+        check_can_start(make_run(), tmp_path / "thesis.tex", resume=False)
+
+
+def test_resuming_needs_a_run(tmp_path):
+    with pytest.raises(RunError, match="holds no run"):
+        check_can_start(make_run(), tmp_path, resume=True)
+
+
+def test_a_resumed_run_may_be_longer_but_not_another(tmp_path):
+    with claimed_run_folder(make_run("rl.max_steps=4"), tmp_path, resume=False):
+        pass
+    check_can_start(make_run("rl.max_steps=8", "rl.save_every=1"), tmp_path, resume=True)
+    with pytest.raises(RunError, match=r"another rl\.group_size, rl\.loss\.clip_low"):
+        check_can_start(make_run("rl.group_size=4", "rl.loss.clip_low=0.1"), tmp_path, resume=True)
+    with pytest.raises(RunError, match="another data"):
+        check_can_start(make_run(data="other"), tmp_path, resume=True)
+
+
+def question(number: int, **changes) -> Sample:
+    fields = {"id": f"q{number}", "question": f"How many in {number}?", "answer": "2", "kind": "number"}
+    return Sample(**{**fields, **changes})
+
+
+def test_content_counts_not_ids():
+    assert content_hash(question(1)) == content_hash(question(1, id="other"))
+    assert content_hash(question(1)) != content_hash(question(1, images=(b"x",)))
+    assert content_hash(question(1, options=("a", "b"))) != content_hash(question(1, options=("ab",)))
+
+
+def test_a_held_out_question_that_is_trained_on_is_refused():
+    refuse_overlap([question(1)], [question(2)], "data")
+    with pytest.raises(DataError, match="1 held-out questions are also in data, for example q1"):
+        refuse_overlap([question(1)], [question(2), question(1, id="other")], "data")
+
+
+def test_correct_lengths_come_from_samples_that_were_solved(tmp_path):
+    samples = [
+        question(n, solve_rate=0.0 if n < 10 else 0.5, complexity=1.0 if n < 10 else 20.0 + n)
+        for n in range(30)
+    ]
+    write_samples(tmp_path / "data", samples)
+    assert correct_length(str(tmp_path / "data"), 25) == 35.0  # of 30 … 49
+    write_samples(tmp_path / "plain", [question(1)])
+    assert correct_length(str(tmp_path / "plain"), 25) is None
