@@ -44,7 +44,15 @@ HOSTILE_ANSWERS = (
 
 def numbers(count: int, rng: random.Random) -> list[tuple[str, str]]:
     """Answers as models write them, each text its own, so that no cache helps."""
-    forms = ("{0}", "{0} cm", "x = {0}", "The answer is {0}.", "${0}$", "\\frac{{{0}}}{{3}}", "{0}%")
+    forms = (
+        "{0}",
+        "{0} cm",
+        "x = {0}",
+        "The answer is {0}.",
+        "${0}$",
+        "\\frac{{{0}}}{{3}}",
+        "{0}%",
+    )
     values = (f"{rng.randrange(10**6)}.{rng.randrange(100):02d}" for _ in range(count))
     return [(rng.choice(forms).format(value), value) for value in values]
 

@@ -51,8 +51,9 @@ def main() -> None:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert report.accepted == arguments.images, report
-    print(f"{report.accepted:,} images of {arguments.size} × {arguments.size} in {wall:.1f} s: "
-          f"{report.accepted / wall:.0f} a second ({report.accepted / cpu:.0f} a CPU second)")  # fmt: skip
+    rate, cpu_rate = report.accepted / wall, report.accepted / cpu
+    print(f"{report.accepted:,} images, {arguments.size} pixels a side, in {wall:.1f} s")
+    print(f"{rate:.0f} images a second, {cpu_rate:.0f} a CPU second")
     print(f"memory grew by {grown:.0f} MB")
 
 

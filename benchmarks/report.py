@@ -33,14 +33,15 @@ def measure_report(folder: Path) -> dict:
         "import resource, sys, time; from pathlib import Path; start = time.perf_counter();"
         "from observe_r1.report.pages import write_report; out = write_report(Path(sys.argv[1]));"
         "memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
-        "print(time.perf_counter() - start, memory, out.stat().st_size)"
+        "print(time.perf_counter() - start, time.process_time(), memory, out.stat().st_size)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)], check=True, capture_output=True, text=True
     )
-    seconds, kilobytes, size = done.stdout.split()
+    seconds, cpu_seconds, kilobytes, size = done.stdout.split()
     return {
         "seconds": round(float(seconds), 2),
+        "cpu_seconds": round(float(cpu_seconds), 2),
         "memory_mb": round(int(kilobytes) / 1024),
         "page_mb": round(int(size) / 1e6, 2),
     }

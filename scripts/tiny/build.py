@@ -1,8 +1,8 @@
-"""Make the parts of the built-in model before it has learned anything: tokenizer, processor, weights.
+"""The parts of the built-in model before it has learned anything: tokenizer, processor, weights.
 
 Everything is of the real Qwen2.5-VL kind, only small: M-RoPE, windowed vision attention, packed
-patches, and a processor that `AutoProcessor` loads. A 112 x 112 picture becomes 16 visual tokens, one
-for each 28-pixel cell of the puzzles' trays.
+patches, and a processor that `AutoProcessor` loads. A 112 x 112 picture becomes 16 visual tokens,
+one for each 28-pixel cell of the puzzles' trays.
 """
 
 import math
@@ -60,14 +60,18 @@ CHAT_TEMPLATE = """\
 # Words that later puzzles, prompts and people use, so that they need few tokens though the built-in
 # model has hardly met them.
 EXTRA_WORDS = """
-the a an of in on at to and or is are was be it this that there which what where when who how why many much more most less least
-first second third last next before after above below left right top bottom middle between inside outside near far both each every all none
-image picture question answer option options letter number word final only give write describe look see reason think step steps because so then
-therefore if not no yes wait check again let me correct wrong total sum count counting equal larger largest smaller smallest longer shorter tallest
-red blue green yellow purple orange black white grey circle square triangle cross diamond star shape shapes row column cell grid tile tiles panel
-panels bar bars chart clock hour hours minute minutes time maze path mirror rotate rotated angle area length width height side sides radius
-true false truth liar says knight knave event happens start end go moves move same different odd one two three four five six seven eight nine ten
-die dice domino pips add subtract multiply divide result value values point box find
+the a an of in on at to and or is are was be it this that there which what where when who how why
+many much more most less least first second third last next before after above below left right
+top bottom middle between inside outside near far both each every all none image picture question
+answer option options letter number word final only give write describe look see reason think step
+steps because so then therefore if not no yes wait check again let me correct wrong total sum
+count counting equal larger largest smaller smallest longer shorter tallest red blue green yellow
+purple orange black white grey circle square triangle cross diamond star shape shapes row column
+cell grid tile tiles panel panels bar bars chart clock hour hours minute minutes time maze path
+mirror rotate rotated angle area length width height side sides radius true false truth liar says
+knight knave event happens start end go moves move same different odd one two three four five six
+seven eight nine ten die dice domino pips add subtract multiply divide result value values point
+box find
 """
 
 
@@ -129,17 +133,35 @@ def make_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
 def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2_5_VLForConditionalGeneration:
     token = tokenizer.convert_tokens_to_ids
     text = {
-        "vocab_size": 64 * math.ceil(len(tokenizer) / 64), "hidden_size": 160, "intermediate_size": 448,
-        "num_hidden_layers": 4, "num_attention_heads": 5, "num_key_value_heads": 5,
-        "max_position_embeddings": 2048, "tie_word_embeddings": True,
-        "bos_token_id": None, "eos_token_id": token("<|im_end|>"), "pad_token_id": token("<|endoftext|>"),
+        "vocab_size": 64 * math.ceil(len(tokenizer) / 64),
+        "hidden_size": 160,
+        "intermediate_size": 448,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 5,
+        "num_key_value_heads": 5,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": token("<|im_end|>"),
+        "pad_token_id": token("<|endoftext|>"),
         # 32-wide heads: 16 rotary pairs, shared between time, height and width.
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
-    }  # fmt: skip
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "mrope_section": [4, 6, 6],
+        },
+    }
     vision = {
-        "depth": 3, "hidden_size": 96, "intermediate_size": 256, "num_heads": 3, "patch_size": 14,
-        "spatial_merge_size": 2, "window_size": 56, "fullatt_block_indexes": [2], "out_hidden_size": 160,
-    }  # fmt: skip
+        "depth": 3,
+        "hidden_size": 96,
+        "intermediate_size": 256,
+        "num_heads": 3,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "window_size": 56,
+        "fullatt_block_indexes": [2],
+        "out_hidden_size": 160,
+    }
     config = Qwen2_5_VLConfig(
         text_config=text,
         vision_config=vision,

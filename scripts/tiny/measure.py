@@ -148,19 +148,23 @@ pipeline_tag: image-text-to-text
 
 # tiny: the built-in model of observe-r1
 
-A true Qwen2.5-VL (`Qwen2_5_VLForConditionalGeneration`: M-RoPE, windowed vision attention, packed patches) of {parameters} M
-parameters with a tokenizer of its own, trained from nothing on procedural puzzles. It is there so that reinforcement learning of a
-vision-language model can be seen, tested and compared on a laptop. It knows nothing else.
+A true Qwen2.5-VL (`Qwen2_5_VLForConditionalGeneration`: M-RoPE, windowed vision attention, packed
+patches) of {parameters} M parameters with a tokenizer of its own, trained from nothing on
+procedural puzzles. It is there so that reinforcement learning of a vision-language model can be
+seen, tested and compared on a laptop. It knows nothing else.
 
-**Data.** Puzzles of the families {families}, five levels each in equal parts, from stream {seed}; one item in eight is held out by a
-hash of its content. Three modes, chosen by the system prompt, are trained equally: observe-think-answer, think-answer, answer only.
-The traces are a mixture, as in real pretraining: {careful:.0%} careful, the others look at a part of the picture and answer from that;
-{loose:.0%} have a loose format. That is what leaves room for reinforcement learning.
+**Data.** Puzzles of the families {families}, five levels each in equal parts, from stream {seed};
+one item in eight is held out by a hash of its content. Three modes, chosen by the system prompt,
+are trained equally: observe-think-answer, think-answer, answer only. The traces are a mixture, as
+in real pretraining: {careful:.0%} careful, the others look at a part of the picture and answer
+from that; {loose:.0%} have a loose format. That is what leaves room for reinforcement learning.
 
-**Training.** {steps} steps of {batch} examples in {minutes} minutes on two shared CPU cores, Muon and AdamW, bfloat16 products:
-`python scripts/tiny/train.py --out build/tiny --export src/observe_r1/assets/tiny`. Weights are stored in bfloat16.
+**Training.** {steps} steps of {batch} examples in {minutes} minutes on two shared CPU cores, Muon
+and AdamW, bfloat16 products: `python scripts/tiny/train.py --out build/tiny --export
+src/observe_r1/assets/tiny`. Weights are stored in bfloat16.
 
-**Pictures** are 112 x 112 for the mix (at most 224 x 224): one merged visual token sees one 28-pixel cell.
+**Pictures** are 112 x 112 for the mix (at most 224 x 224): one merged visual token sees one
+28-pixel cell.
 
 ## Accuracy on {held} held-out puzzles
 """

@@ -1,8 +1,9 @@
-"""What the built-in model is shown: careful solutions beside careless ones, and a few loose formats.
+"""What the built-in model is shown: careful solutions, careless ones, and a few loose formats.
 
-Real pretraining is such a mixture, and it is what leaves room for reinforcement learning: the model can
-look at the whole picture, but as often as not it looks at half of it and answers from that, inside
-perfectly valid tags. Training then has something better to reinforce than closing a tag.
+Real pretraining is such a mixture, and it is what leaves room for reinforcement learning: the
+model can look at the whole picture, but more often than not it looks at a part of it and answers
+from that, inside perfectly valid tags. Training then has something better to reinforce than
+closing a tag.
 """
 
 import random
@@ -18,7 +19,8 @@ MODES: tuple[Mode, ...] = ("observe_think_answer", "think_answer", "answer")
 CAREFUL_SHARE = 0.30
 LOOSE_SHARE = 0.14
 
-# How much of the picture a careless solver looks at: mostly half, so that the likeliest trace is careless.
+# How much of the picture a careless solver looks at: mostly half, which makes the likeliest trace
+# a careless one.
 _CARELESS_LOOKS = ((0.5, 0.66), (0.25, 0.22), (0.75, 0.12))
 
 

@@ -1,9 +1,9 @@
 """Train the built-in model on puzzles; run again to resume, and the result is the same to the bit.
 
-    python scripts/tiny/train.py --out build/tiny            # about two hours on two cores
+    python scripts/tiny/train.py --out build/tiny            # about forty minutes on two cores
     python scripts/tiny/train.py --out build/tiny --export src/observe_r1/assets/tiny
 
-Every batch is a pure function of its step, so a checkpoint needs only weights, optimizers and the step.
+Every batch is a pure function of its step, so a checkpoint needs weights, optimizers and step.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def batch_examples(step: int) -> Iterator[list[Example]]:
 
 
 class Encoder:
-    """Examples to tensors: pictures through the real image processor, text through the tokenizer."""
+    """Examples to tensors, through the real image processor and the tokenizer."""
 
     def __init__(self, processor) -> None:
         self.processor = processor

@@ -1,12 +1,12 @@
 """Every error a user can meet.
 
-    ObserveError                 the root: one clear message, exit status 2, never a traceback
-    ├── ConfigError              a recipe, key, value or combination that cannot work   (ValueError)
-    ├── DataError                questions, images or answers that cannot be used       (ValueError)
-    ├── RunError                 a run folder that is missing, foreign or occupied      (RuntimeError)
-    ├── ModelError               a model that cannot be loaded or cannot do the job     (RuntimeError)
-    ├── EngineError              a rollout engine or endpoint that failed               (RuntimeError)
-    └── TrainingError            training that must stop: no signal, not finite         (RuntimeError)
+    ObserveError       the root: one clear message, exit status 2, never a traceback
+    ├── ConfigError    a recipe, key, value or combination that cannot work (ValueError)
+    ├── DataError      questions, images or answers that cannot be used (ValueError)
+    ├── RunError       a run folder that is missing, foreign or occupied (RuntimeError)
+    ├── ModelError     a model that cannot be loaded or cannot do the job (RuntimeError)
+    ├── EngineError    a rollout engine or endpoint that failed (RuntimeError)
+    └── TrainingError  training that must stop: no signal, not finite (RuntimeError)
 
 A message says what was given, why it cannot work, and what to do.
 """

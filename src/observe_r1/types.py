@@ -2,8 +2,8 @@
 
     Sample → RolloutGroup → ScoredGroup → WeightedGroup
 
-Axis suffixes, everywhere in the package: ``_P`` prompts, ``_G`` completions of a group, ``_T`` tokens,
-``_S`` packed positions, ``_V`` vocabulary, ``_H`` hidden.
+Axis suffixes, everywhere in the package: ``_P`` prompts, ``_G`` completions of a group, ``_T``
+tokens, ``_S`` packed positions, ``_V`` vocabulary, ``_H`` hidden.
 """
 
 from collections.abc import Mapping

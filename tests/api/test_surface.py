@@ -15,12 +15,21 @@ HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "accelerate", "symp
 def heavy_modules_after(code: str) -> list[str]:
     """Which of the heavy packages a fresh interpreter has loaded after running ``code``."""
     report = f"{code}\nimport sys\nimport json; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
-    answer = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
     return json.loads(answer.stdout.splitlines()[-1])
 
 
 def test_the_public_names():
-    assert observe_r1.__all__ == ["Sample", "build_ladder", "evaluate", "grade", "load_recipe", "train"]
+    assert observe_r1.__all__ == [
+        "Sample",
+        "build_ladder",
+        "evaluate",
+        "grade",
+        "load_recipe",
+        "train",
+    ]
 
 
 @pytest.mark.parametrize("name", observe_r1.__all__)

@@ -26,7 +26,11 @@ def test_advantage_weight_and_admission():
     stage = stage_of("full")
     assert stage.advantage.type == "group_mean_std"
     assert (stage.advantage.unbiased, stage.advantage.epsilon) == (True, 1e-9)
-    assert (stage.weight.type, stage.weight.sigma, stage.weight.normalise) == ("uncertainty", 1.8, False)
+    assert (stage.weight.type, stage.weight.sigma, stage.weight.normalise) == (
+        "uncertainty",
+        1.8,
+        False,
+    )
     assert stage.admission.type == "all"
     assert stage.redraw.max_rounds == 0
 

@@ -72,7 +72,13 @@ def test_training_writes_the_run_folder_and_resumes(places, tmp_path, capsys):
 
 
 def test_held_out_puzzles_are_measured_while_training(places, tmp_path, capsys):
-    more = ["rl.max_steps=2", "rl.eval_every=2", "heldout.data=puzzles", "heldout.questions=4", "heldout.samples=2"]
+    more = [
+        "rl.max_steps=2",
+        "rl.eval_every=2",
+        "heldout.data=puzzles",
+        "heldout.questions=4",
+        "heldout.samples=2",
+    ]
     run_json(train(places, tmp_path / "run", *more), capsys)
     (_, last) = rows(tmp_path / "run" / "metrics.jsonl")
     assert {"eval/accuracy", "eval/greedy/accuracy"} <= last.keys()
@@ -109,11 +115,17 @@ def test_an_exported_model_can_be_trained_again(places, tmp_path, capsys):
     run_json(again, capsys)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # called by PEFT
 def test_adapters_are_merged_on_export(places, tmp_path, capsys):
-    lora = ["rl.max_steps=1", "rl.policy.lora={rank = 2, alpha = 4}", "rl.policy.freeze_vision=true"]
+    lora = [
+        "rl.max_steps=1",
+        "rl.policy.lora={rank = 2, alpha = 4}",
+        "rl.policy.freeze_vision=true",
+    ]
     run_json(train(places, tmp_path / "run", *lora), capsys)
     result = run_json(
-        ["export", "model", str(tmp_path / "run"), "--out", str(tmp_path / "merged"), "--merge"], capsys
+        ["export", "model", str(tmp_path / "run"), "--out", str(tmp_path / "merged"), "--merge"],
+        capsys,
     )
     assert result["merged"]
     assert (tmp_path / "merged" / "model.safetensors").exists()

@@ -1,4 +1,4 @@
-"""What the commands print: text on stdout, errors and progress on stderr, one JSON object at the end.
+"""What commands print: text on stdout, errors and progress on stderr, one JSON object at the end.
 
 Progress bars are drawn on stderr, only on a terminal, and only for what takes a while; a log file
 gets plain lines.
@@ -78,8 +78,14 @@ def progress(what: str, total: int | None) -> Iterator[Tick]:
     if not err.is_terminal:
         yield lambda done=1, note="": None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = [
         TextColumn("{task.description}"),

@@ -33,7 +33,9 @@ def demo(
     try:
         result = Demo(out=out, sizes=sizes, seed=seed, watch=progress).run()
     except KeyboardInterrupt:
-        raise Stopped(f"What there is so far is in {out}. Start again with: observe-r1 demo") from None
+        raise Stopped(
+            f"What there is so far is in {out}. Start again with: observe-r1 demo"
+        ) from None
     gains = _gains(result)
     _print_result(result, gains)
     finish(_as_json(result, gains), json)

@@ -21,7 +21,12 @@ import typer
 from observe_r1.cli.console import finish, progress, say
 
 State = Literal["ok", "missing", "broken", "note"]
-MARKS: dict[State, str] = {"ok": "ok      ", "missing": "missing ", "broken": "BROKEN  ", "note": "note    "}
+MARKS: dict[State, str] = {
+    "ok": "ok      ",
+    "missing": "missing ",
+    "broken": "BROKEN  ",
+    "note": "note    ",
+}
 
 TRAINING = ("torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
 MINIMUM = {"transformers": (5, 18), "torch": (2, 8), "trl": (1, 16)}
@@ -29,7 +34,8 @@ MINIMUM = {"transformers": (5, 18), "torch": (2, 8), "trl": (1, 16)}
 PROBE = """
 import json, torch
 cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-report = {"threads": torch.get_num_threads(), "cuda": cuda, "mps": mps, "built_for": torch.version.cuda}
+report = {"threads": torch.get_num_threads(), "cuda": cuda, "mps": mps}
+report["built_for"] = torch.version.cuda
 if cuda:
     report["devices"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     report["bfloat16"] = torch.cuda.is_bf16_supported()
@@ -56,7 +62,7 @@ class Finding:
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
-    """Say what is installed, which devices and engines are usable, and what to do about the rest."""
+    """Say what is installed, what is usable, and what to do about the rest."""
     from observe_r1.recipes.machine import detect_machine
 
     findings = [*_system(), *_packages()]
@@ -64,7 +70,7 @@ def doctor(
         findings += _devices(detect_machine().num_gpus)
     findings += [*_engines(), *_built_in()]
     for finding in findings:
-        say(f"{MARKS[finding.state]}{finding.name:<22} {finding.found}")
+        say(f"{MARKS[finding.state]:<8}{finding.name:<22} {finding.found}")
         if finding.advice:
             say(f"{'':>10}{finding.advice}")
     say(f"\n{_verdict(findings)}")

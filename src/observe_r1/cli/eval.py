@@ -54,7 +54,8 @@ def eval_command(
         str, typer.Option(help="Address of the endpoint.")
     ] = "http://127.0.0.1:8000/v1",
     judge: Annotated[
-        str | None, typer.Option(help="Address of a model that reads answers, where a benchmark asks for one.")
+        str | None,
+        typer.Option(help="Address of a model that reads answers, where asked for."),
     ] = None,
     training_data: Annotated[
         str | None, typer.Option(help="Look for the questions in this training data first.")

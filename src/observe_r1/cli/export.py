@@ -7,7 +7,9 @@ import typer
 
 from observe_r1.cli.console import finish, say
 
-app = typer.Typer(help="Write a trained model, or a recipe, for other programs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Write a trained model, or a recipe, for other programs.", no_args_is_help=True
+)
 
 
 @app.command("model")
@@ -30,9 +32,7 @@ def export_model(
 @app.command("verl")
 def export_verl(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .toml file.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="STAGE.KEY=VALUE")
-    ] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="STAGE.KEY=VALUE")] = None,
     data: Annotated[str, typer.Option(help="A data folder.")] = "puzzles",
     model: Annotated[str, typer.Option(help="A checkpoint folder or hub name.")] = "tiny",
     out: Annotated[Path | None, typer.Option(help="The folder to write.")] = None,

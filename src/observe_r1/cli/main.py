@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 ClickException = typer.BadParameter.__mro__[2]
-"""Typer carries a click of its own in newer versions; what it raises is reached through its names."""
+"""Newer versions of Typer carry a click of their own: what it raises is reached through Typer."""
 
 USER_ERROR = 2
 INTERRUPTED = 130

@@ -39,10 +39,7 @@ def _print_list(found: list["Recipe"]) -> None:
     print_table(
         "recipes",
         ["name", "arXiv", "status", "what it does"],
-        [
-            (r.name, (r.paper.arxiv if r.paper else None) or "-", r.status, r.summary)
-            for r in found
-        ],
+        [(r.name, (r.paper.arxiv if r.paper else None) or "-", r.status, r.summary) for r in found],
         num_text_columns=4,
     )
     say("\nOne of them in full: observe-r1 recipes NAME")

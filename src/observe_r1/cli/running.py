@@ -39,9 +39,7 @@ class StepLine:
         self.step = 0
         self.metrics: Mapping[str, float] = {}
 
-    def __call__(
-        self, stage: str, step: int, total: int | None, metrics: dict[str, float]
-    ) -> None:
+    def __call__(self, stage: str, step: int, total: int | None, metrics: dict[str, float]) -> None:
         note = summary(metrics)
         self.tick(step - self.step, note)  # a resumed run begins further on
         self.step, self.metrics = step, metrics
@@ -54,7 +52,7 @@ def summary(metrics: Mapping[str, float]) -> str:
     """Accuracy, format and length of a step, and held-out accuracy where it was measured.
 
     Example:
-        summary({"accuracy": 0.5, "format": 0.9, "length": 60.0}) == "right 50%, format 90%, 60 tokens"
+        summary({"accuracy": 0.5, "length": 60.0}) == "right 50%, 60 tokens"
     """
     parts = []
     for name, label in (("accuracy", "right"), ("format", "format"), ("eval/accuracy", "held out")):

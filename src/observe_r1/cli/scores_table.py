@@ -77,7 +77,9 @@ def notes(scores: "Sequence[Scores]") -> list[str]:
     found = []
     for s in scores:
         if s.num_missing:
-            found.append(f"{s.name}: {s.num_missing} questions have no answer; no average has them.")
+            found.append(
+                f"{s.name}: {s.num_missing} questions have no answer and are in no average."
+            )
         if s.num_questions and s.format_valid.value == 0.0:
             found.append(
                 f"{s.name}: no answer followed the asked-for tags, so strict accuracy says little. "

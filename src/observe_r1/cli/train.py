@@ -50,7 +50,9 @@ def train(
     choice = Choice(
         model=model, data=data, preset=preset, hardware=hardware, overrides=tuple(overrides or ())
     )
-    run = resolve(load_recipe(recipe), choice, machine, lambda percent: correct_length(data, percent))
+    run = resolve(
+        load_recipe(recipe), choice, machine, lambda percent: correct_length(data, percent)
+    )
     if not dry_run:
         out = _writable(run, out, resume)
     say(headline(run, machine))
@@ -107,7 +109,7 @@ def _size_lines(sizes: Any) -> str:
     else:
         parts = ", ".join(f"{name} {gb:.2g}" for name, gb in sizes.memory_gb.items() if gb > 0)
         lines.append(
-            f"memory              about {sizes.total_memory_gb:.2g} GB in all (rule of thumb; {parts})"
+            f"memory              about {sizes.total_memory_gb:.2g} GB (rule of thumb; {parts})"
         )
     return "\n  ".join(lines)
 

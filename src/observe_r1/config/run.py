@@ -1,6 +1,6 @@
 """A recipe, its presets, and the run configuration they resolve to.
 
-    recipe file ──▶ Recipe ──preset, hardware, overrides──▶ RunConfig ──▶ config.json
+recipe file ──▶ Recipe ──preset, hardware, overrides──▶ RunConfig ──▶ config.json
 """
 
 from typing import Any, Literal, Self

@@ -18,11 +18,10 @@ def setting_lines(stage: Stage) -> list[str]:
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    is_table = isinstance(value, Mapping) and value
     is_list_of_tables = (
         isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value)
     )
-    if is_table:
+    if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves(inner, f"{path}.{key}")
     elif is_list_of_tables:

@@ -144,7 +144,8 @@ def build_ladder(
     counts = allot(available, config.mixing, min(config.size or len(usable), len(usable)))
     chosen, rungs = _arrange(levels[usable].astype(np.int64), counts, np.random.default_rng(seed))
     order = usable[chosen]
-    outcomes[np.setdiff1d(usable, order)] = UNSAMPLED
+    outcomes[usable] = UNSAMPLED
+    outcomes[order] = IN
     return Ladder(
         order=order,
         rungs=rungs,

@@ -42,7 +42,9 @@ def wilson(share: float, count: float, z: float = Z_95) -> tuple[float, float]:
     scale = 1 + z * z / count
     middle = (share + z * z / (2 * count)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    low = 0.0 if share == 0.0 else max(0.0, middle - half)  # exact where the formula is, rounding aside
+    low = (
+        0.0 if share == 0.0 else max(0.0, middle - half)
+    )  # exact where the formula is, rounding aside
     return low, 1.0 if share == 1.0 else min(1.0, middle + half)
 
 
@@ -58,14 +60,10 @@ def share_of(right_and_total: Sequence[tuple[int, int]]) -> Share:
         return Share(value=None, low=None, high=None, num_questions=0, num_answers=0)
     value = sum(right for right, _ in counted) / answers
     low, high = wilson(value, effective_answers(counted, value, answers))
-    return Share(
-        value=value, low=low, high=high, num_questions=len(counted), num_answers=answers
-    )
+    return Share(value=value, low=low, high=high, num_questions=len(counted), num_answers=answers)
 
 
-def effective_answers(
-    counted: Sequence[tuple[int, int]], share: float, answers: int
-) -> float:
+def effective_answers(counted: Sequence[tuple[int, int]], share: float, answers: int) -> float:
     """How many independent answers the given ones are worth: between 1 and their number."""
     questions = len(counted)
     if questions == 1:

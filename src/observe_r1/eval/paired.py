@@ -53,8 +53,8 @@ def share_from_thinking(
 ) -> float | None:
     """How much of a gain is better answers, not better form; None where there is no gain.
 
-    Strict accuracy is F · A: the share of well-formed answers times the accuracy among them. A change
-    splits evenly into ΔA at the mean F and ΔF at the mean A.
+    Strict accuracy is F · A: the share of well-formed answers times the accuracy among them. A
+    change splits evenly into ΔA at the mean F and ΔF at the mean A.
 
     Example:
         share_from_thinking(0.8, 0.5, 1.0, 0.8) == 0.675

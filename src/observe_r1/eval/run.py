@@ -88,10 +88,8 @@ def _mark_groups(groups: Iterable[RolloutGroup], config: Evaluation) -> Iterator
             yield mark(group.sample, index, completion, config)
 
 
-def mark(
-    sample: Sample, index: int, completion: Completion, config: Evaluation
-) -> dict[str, Any]:
-    """One row of ``predictions.jsonl``: an answer and whether it is right, strictly and leniently."""
+def mark(sample: Sample, index: int, completion: Completion, config: Evaluation) -> dict[str, Any]:
+    """One row of ``predictions.jsonl``: an answer, and whether it is right, read in two ways."""
     text, gold = completion.text, sample.answer
     strict = grade(text, gold, kind=sample.kind, options=sample.options, extract=config.extract)
     lenient = strict

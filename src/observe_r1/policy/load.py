@@ -1,7 +1,8 @@
 """A name or folder → model and processor, ready to train."""
 
+import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,16 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
     )
 
 
+def replica(policy: Policy) -> Policy:
+    """A copy to sample from while the original is sharded over processes."""
+    packed = copy.deepcopy(policy.packed).requires_grad_(False)
+    return replace(
+        policy,
+        packed=packed,
+        encode=PromptEncoder(packed.model, policy.processor, policy.family),
+    )
+
+
 def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
     """Adapters on the language model; everything else is frozen."""
     from peft import LoraConfig, get_peft_model
@@ -126,9 +137,14 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
         return get_peft_model(model, settings)
 
 
-def save_model(policy: Policy, folder: Path) -> None:
-    """Weights and processor as ``from_pretrained`` reads them; adapters alone with LoRA."""
-    policy.model.save_pretrained(folder)
+def save_model(
+    policy: Policy, folder: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Weights and processor as ``from_pretrained`` reads them; adapters alone with LoRA.
+
+    ``weights`` stands in for those of a model that is sharded over processes.
+    """
+    policy.model.save_pretrained(folder, state_dict=weights)
     policy.processor.save_pretrained(folder)
 
 

@@ -40,6 +40,11 @@ class ProbeConfig(Config):
     rollouts: int = Field(default=8, ge=1)
     """N: reasoned rollouts a sample."""
 
+    extra_at_ends: int = Field(default=0, ge=0)
+    """More rollouts for the samples whose first N were all right or all wrong: whether those are
+    dropped or held hangs on few rollouts. At equal cost it makes fewer of these decisions wrong
+    and grades the middle levels more coarsely (``benchmarks/adaptive.py``), so it is off."""
+
     grammar: str = "observe_think_answer"
     """Structure that the system prompt of stage b asks for."""
 
@@ -104,7 +109,12 @@ def probe(
     if config.direct:
         work.run(_Plan("direct", config), samples, direct_engine or engine)
     solved = answered_directly(store) if config.direct else set()
-    work.run(_Plan("reasoned", config), samples, engine, skip=solved)
+    plan = _Plan("reasoned", config)
+    work.run(plan, samples, engine, skip=solved)
+    if config.extra_at_ends:
+        decided = _decided(store, config.rollouts)
+        plan.rollouts += config.extra_at_ends
+        work.run(plan, samples, engine, skip=solved | decided)
     return ProbeSummary(
         num_answered_directly=len(solved),
         num_groups=work.num_groups,
@@ -117,6 +127,15 @@ def answered_directly(store: ProbeStore) -> set[str]:
     """Ids of the samples whose direct answer was correct."""
     rows = read_probe(store.folder)
     return {r.sample_id for r in rows if r.stage == "direct" and r.completions[0].correct}
+
+
+def _decided(store: ProbeStore, rollouts: int) -> set[str]:
+    """Ids of the samples whose first rollouts were neither all right nor all wrong."""
+    first: dict[str, list[bool]] = {}
+    for row in read_probe(store.folder):
+        if row.stage == "reasoned":
+            first.setdefault(row.sample_id, []).extend(c.correct for c in row.completions)
+    return {i for i, found in first.items() if 0 < sum(found[:rollouts]) < rollouts}
 
 
 class _Plan:

@@ -1,7 +1,7 @@
 """The recipes that come with the package, and recipes from a user's file.
 
-``names()`` and ``load_recipe(name_or_path)`` read TOML; ``resolve`` (in ``resolve.py``) turns a recipe,
-a model and a machine into the configuration of a run.
+``names()`` and ``load_recipe(name_or_path)`` read TOML; ``resolve.resolve`` turns a recipe, a model
+and a machine into the configuration of a run.
 """
 
 import tomllib
@@ -20,7 +20,7 @@ NOT_RECIPES = {"hardware"}
 
 def names() -> list[str]:
     """The recipes of the package, in alphabetical order."""
-    stems = (Path(entry.name) for entry in files(__package__).iterdir())
+    stems = (Path(entry.name) for entry in files("observe_r1.recipes").iterdir())
     return sorted(p.stem for p in stems if p.suffix == ".toml" and p.stem not in NOT_RECIPES)
 
 
@@ -34,7 +34,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             f"there is no recipe named '{text}'.{did_you_mean(text, names())} "
             "A recipe of your own is given by its path, ending in .toml."
         )
-    source = files(__package__).joinpath(f"{text}.toml").read_text(encoding="utf-8")
+    source = files("observe_r1.recipes").joinpath(f"{text}.toml").read_text(encoding="utf-8")
     return _read_recipe(text, source, f"recipe '{text}'")
 
 

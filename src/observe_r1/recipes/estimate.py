@@ -1,7 +1,8 @@
 """How long and how large a run will be: steps, tokens, and a rule of thumb for memory.
 
-Memory of training = weights + gradients + two AdamW moments (for what is trained), a reference model
-when a KL term needs one, activations of one micro-batch, and while sampling the KV cache instead.
+Memory of training = weights + gradients + two AdamW moments (for what is trained), a reference
+model when a KL term needs one, activations of one micro-batch, and while sampling the KV cache
+instead.
 """
 
 import json

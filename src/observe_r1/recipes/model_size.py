@@ -32,7 +32,7 @@ def _from_name(name: str) -> float | None:
 
 
 def _count_parameters(path: Path) -> int:
-    """Read off the header of a safetensors file: the length, then JSON with every tensor's shape."""
+    """From the header of a safetensors file: its length, then JSON with every tensor's shape."""
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

@@ -2,7 +2,7 @@
 
     recipe ◀── preset of the model ◀── preset of the machine ◀── overrides of the command line
 
-Each is laid over what stands to its left. Every one that leaves the paper says so in ``deviations``.
+Each is laid over what stands to its left. What leaves the paper says so in ``deviations``.
 """
 
 import re
@@ -40,7 +40,7 @@ class Choice:
 
 
 CorrectLength = Callable[[int], float | None]
-"""A percentile of the lengths of the probe's correct completions, in tokens; None without a probe."""
+"""A percentile of the lengths of the probe's correct completions; None without a probe."""
 
 
 def resolve(
@@ -77,7 +77,7 @@ def resolve(
 
 
 def choose_preset(recipe: Recipe, model: str) -> str:
-    """The preset that names the model; else the one for every other model; else the recipe as is."""
+    """The preset that names the model; else the one for every other; else the recipe as it is."""
     stem = model.rstrip("/").rpartition("/")[2].lower()
     for name, preset in recipe.presets.items():
         if stem in {known.lower() for known in preset.models}:
@@ -106,9 +106,7 @@ def _hardware(choice: Choice, preset: str, machine: Machine) -> Hardware | None:
 
 
 def _stage_values(recipe: Recipe) -> Stages:
-    return {
-        stage.name: stage.model_dump(mode="json", exclude={"name"}) for stage in recipe.stages
-    }
+    return {stage.name: stage.model_dump(mode="json", exclude={"name"}) for stage in recipe.stages}
 
 
 def _lay_over(values: dict[str, Any], stages: Mapping[str, Any], what: str) -> dict[str, Any]:
@@ -166,9 +164,9 @@ def _measure_floors(stages: Stages, data: str, correct_length: CorrectLength) ->
 
 def _no_floor(setting: str, floor: str, data: str) -> str:
     return (
-        f"{setting} is '{floor}', a percentile of the probe's correct lengths, but the questions of "
-        f"{data} have not been probed. Measure them with 'observe-r1 data probe', or give a number: "
-        f"{setting}=20."
+        f"{setting} is '{floor}', a percentile of the probe's correct lengths, but the questions "
+        f"of {data} have not been probed. Measure them with 'observe-r1 data probe', or give a "
+        f"number: {setting}=20."
     )
 
 

@@ -48,12 +48,16 @@ PANELS = (
         "Groups that move nothing, those all wrong and those all right.",
     ),
     Panel(
-        "heldout", "Held-out questions", ("eval/*",), "share", "Measured while training goes on."
+        "heldout",
+        "Held-out questions",
+        ("eval/accuracy*", "eval/format", "eval/*/accuracy*", "eval/*/format"),
+        "share",
+        "Measured while training goes on.",
     ),
     Panel(
         "length",
         "Length by correctness",
-        ("length", "length_correct", "length_wrong"),
+        ("length", "length_correct", "length_wrong", "eval/length", "eval/*/length"),
         "tokens",
         "Mean length of all completions, of correct ones and of wrong ones.",
     ),

@@ -146,8 +146,8 @@ def _zero_signal(evidence: Evidence) -> Iterator[Finding]:
     both = evidence.early_late("groups/zero_weight")
     if both and both[1] > 0.5:
         text = (
-            f"In the last fifth of the steps {_percent(both[1])} of the groups moved nothing, mostly "
-            "because their completions were all right or all wrong. Admission 'mixed' with "
+            f"In the last fifth of the steps {_percent(both[1])} of the groups moved nothing, "
+            "mostly because their completions were all right or all wrong. Admission 'mixed' with "
             "re-drawing, or questions nearer to a solve rate of one half, would help."
         )
         yield Finding(tone="warning", title="Most groups carry no signal", text=text)
@@ -208,9 +208,9 @@ def _mismatch(evidence: Evidence) -> Iterator[Finding]:
     both = evidence.early_late("mismatch/kl")
     if both and both[1] > 0.01:
         text = (
-            f"mismatch/kl is {both[1]:.3g} nats a token in the last fifth of the steps. Sampler and "
-            "trainer should agree to rounding: look for a difference in temperature, precision or "
-            "prompt."
+            f"mismatch/kl is {both[1]:.3g} nats a token in the last fifth of the steps. Sampler "
+            "and trainer should agree to rounding: look for a difference in temperature, precision "
+            "or prompt."
         )
         yield Finding(tone="warning", title="Sampler and trainer disagree", text=text)
 

@@ -17,12 +17,17 @@ MAX_SPANS = 60
 def build_ladder(run: RunFolder, index: Index) -> dict[str, Any]:
     """Distribution over levels and rungs, the heat map, and what the data folder says of itself."""
     rungs = question_column(run, index, "rung")
+    # Held-out questions stand in samples.jsonl too, and on no rung.
+    asked = [q for q in run.questions.values() if q.rung is not None] or run.questions.values()
+    ladder = _ladder_of_data(run)
+    levels, built = _built(ladder)
     return {
-        "levels": _count(question.level for question in run.questions.values()),
-        "rungs": _count(question.rung for question in run.questions.values()),
-        "families": _count(question.family or None for question in run.questions.values()),
+        "levels": levels or _count(question.level for question in asked),
+        "rungs": built or _count(question.rung for question in asked),
+        "families": _count(question.family or None for question in asked),
+        "whole": bool(built),
         "heat": build_heat(index, rungs),
-        "source": _source(run),
+        "source": _source(ladder),
     }
 
 
@@ -82,13 +87,27 @@ def _count(values: Any) -> list[list[Any]]:
     return [[name, counts[name]] for name in sorted(counts)]
 
 
-def _source(run: RunFolder) -> dict[str, Any] | None:
-    """Counts of ``ladder.json`` where the run names a data folder that is still there."""
+def _ladder_of_data(run: RunFolder) -> dict[str, Any]:
+    """``ladder.json`` where the run names a data folder that is still there."""
     named = run.config.get("data")
     if not isinstance(named, str) or "\0" in named:
-        return None
+        return {}
     found = load_json(Path(named) / "ladder.json")
-    if not isinstance(found, dict):
-        return None
-    flat = {key: value for key, value in found.items() if isinstance(value, int | float | str)}
-    return {rows.text(key): rows.text(value) for key, value in list(flat.items())[:20]}
+    return found if isinstance(found, dict) else {}
+
+
+def _built(ladder: dict[str, Any]) -> tuple[list[list[Any]], list[list[Any]]]:
+    """How many questions the whole ladder has by level and by rung, where it says so."""
+    table = ladder.get("samples_by_rung_and_level")
+    if not isinstance(table, list) or not all(isinstance(row, list) for row in table):
+        return [], []
+    counts = [[max(rows.whole(value, 0), 0) for value in row] for row in table[:64]]
+    width = max((len(row) for row in counts), default=0)
+    levels = [[n, sum(row[n] for row in counts if n < len(row))] for n in range(min(width, 64))]
+    return levels, [[n, sum(row)] for n, row in enumerate(counts)]
+
+
+def _source(ladder: dict[str, Any]) -> dict[str, str]:
+    """The plain facts of ``ladder.json``."""
+    plain = {name: value for name, value in ladder.items() if isinstance(value, int | float | str)}
+    return {rows.text(name): rows.text(value) for name, value in list(plain.items())[:20]}

@@ -126,8 +126,8 @@ class LiveRun:
         """What a page asks every two seconds."""
         self.refresh()
         done, size = self._done
-        text = ""
-        if self.indexing and size:
+        text = "Reading what is new." if self.indexing else ""
+        if text and size:
             text = f"Building the index of the rollouts, once: {done / size:.0%} of "
             text += f"{size / 1e6:,.0f} MB. What has been read can be looked at."
         # The state word changes without any file changing: a run goes quiet.

@@ -53,7 +53,7 @@ def _recipe(run: RunFolder) -> list[list[str]]:
 def _data(run: RunFolder, index: Index) -> list[list[str]]:
     families = sorted({question.family for question in run.questions.values() if question.family})
     return _facts(
-        ("Model", run.config.get("model")),
+        ("Model", run.config.get("model") or run.config.get("evaluates")),
         ("Data", run.config.get("data")),
         ("Questions", f"{len(run.questions):,}" if run.questions else None),
         ("Families", ", ".join(families[:12]) + (", …" if len(families) > 12 else "")),
@@ -63,7 +63,8 @@ def _data(run: RunFolder, index: Index) -> list[list[str]]:
 
 
 def _machine(run: RunFolder) -> list[list[str]]:
-    return [[name, value] for name, value in _flat(run.environment) if name != "format"][:24]
+    facts = [(name.removeprefix("packages."), value) for name, value in _flat(run.environment)]
+    return [[name, value] for name, value in facts if name != "format" and value][:24]
 
 
 def _cost(run: RunFolder, index: Index) -> list[list[str]]:

@@ -1,8 +1,9 @@
 """A run folder, opened to be looked at: what is there is read, what is not is said."""
 
 import json
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ QUIET_SECONDS = 180.0
 
 MARKS = ("config.json", "metrics.jsonl", "rollouts.jsonl")
 """A folder with none of these is no run."""
+STAGE = re.compile(r"\d{1,4}-.")
+"""Names of stage folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,9 @@ class RunFolder:
     """What a run folder says, its rollouts and evaluations aside: those are opened when needed."""
 
     path: Path
+    """Where the rows are: a stage's folder in a run of several stages."""
+    home: Path
+    """Where config.json is."""
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     metrics: Metrics
@@ -54,7 +60,8 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        return rows.text(self.path.resolve().name or str(self.path))
+        name = self.path.resolve().name or str(self.path)
+        return rows.text(name if self.home == self.path else f"{self.home.resolve().name}/{name}")
 
     @property
     def rollouts(self) -> Path:
@@ -71,7 +78,11 @@ class RunFolder:
 
     @property
     def stage(self) -> Mapping[str, Any]:
-        """The reinforcement learning stage: what most of a run folder is about."""
+        """The stage the rows belong to; else the last of reinforcement learning."""
+        name = self.path.resolve().name.partition("-")[2] if self.home != self.path else None
+        for stage in self.stages:
+            if stage.get("name") == name:
+                return stage
         learning = [stage for stage in self.stages if stage.get("type") == "rl"]
         return learning[-1] if learning else (self.stages[-1] if self.stages else {})
 
@@ -83,6 +94,14 @@ class RunFolder:
 
 def is_run(path: Path) -> bool:
     return any((path / name).is_file() for name in MARKS)
+
+
+def stage_folders(path: Path) -> list[Path]:
+    """The folders of a run of several stages, in their order: ``1-warm_up``, ``2-rl``."""
+    if not (path / "config.json").is_file() or (path / "metrics.jsonl").exists():
+        return []
+    found = [p for p in path.iterdir() if STAGE.match(p.name) and p.is_dir() and is_run(p)]
+    return sorted(found, key=lambda p: int(p.name.partition("-")[0]))
 
 
 def open_run(path: Path) -> RunFolder:
@@ -97,15 +116,26 @@ def open_run(path: Path) -> RunFolder:
             "given to 'train' as --out, or a folder of such folders for 'view'."
         )
     problems: list[str] = []
-    config = _read_object(path / "config.json", problems)
-    environment = _read_object(path / "env.json", problems)
-    _check_format(config, environment, problems)
+    if stages := stage_folders(path):
+        path = stages[-1]
+        problems.append(
+            f"The run has {len(stages)} stages so far; this is the last, {path.name}. Name the folder "
+            "of another to see it, or look at all of them with ‘observe-r1 view’."
+        )
+    has_home = STAGE.match(path.resolve().name) and not (path / "config.json").exists()
+    home = path.resolve().parent if has_home else path
+    config = _read_object(home / "config.json", problems)
+    environment = _read_object(home / "env.json", problems)
+    _check_format([config, environment], problems)
     metrics = _read_metrics(path / "metrics.jsonl", problems)
     questions = _read_questions(path / "samples.jsonl", problems)
     if not (path / "rollouts.jsonl").is_file():
         problems.append("There is no rollouts.jsonl, so no completions can be shown.")
+    if "evaluates" in config:  # a folder of ‘observe-r1 eval’ lacks what only training writes
+        problems = [problem for problem in problems if not problem.startswith("There is no ")]
     return RunFolder(
         path=path,
+        home=home,
         config=config,
         environment=environment,
         metrics=metrics,
@@ -117,13 +147,16 @@ def open_run(path: Path) -> RunFolder:
 def state(run: RunFolder, now: float | None = None) -> dict[str, Any]:
     """Whether the run is finished, goes on, or stopped before its end: a word and a sentence."""
     step, planned = run.last_step, run.planned_steps
+    if "evaluates" in run.config:
+        model = rows.text(run.config["evaluates"])
+        return {"word": "finished", "text": f"An evaluation of {model}.", "step": 0}
     if step is None:
         return {"word": "empty", "text": "No step has been recorded yet.", "step": 0}
     quiet = (time.time() if now is None else now) - last_written(run.path)
     if planned is not None and step >= planned:
         word, sentence = "finished", f"Finished: {step} steps."
     elif run.environment.get("finished"):
-        word, sentence = "finished", f"Finished at step {step}."
+        word, sentence = "finished", f"Finished: {step} steps."
     elif quiet < QUIET_SECONDS:
         word = "running"
         sentence = f"Running: step {step}" + (f" of {planned}." if planned else ".")
@@ -160,8 +193,7 @@ def _read_object(path: Path, problems: list[str]) -> dict[str, Any]:
     return found or {}
 
 
-def _check_format(*parts_then_problems: Any) -> None:
-    *parts, problems = parts_then_problems
+def _check_format(parts: Iterable[Mapping[str, Any]], problems: list[str]) -> None:
     for part in parts:
         version = rows.whole(part.get("format"), 0)
         if version > FORMAT:

@@ -24,7 +24,7 @@ from observe_r1.errors import RunError
 from observe_r1.report.live import LiveRun
 from observe_r1.report.pages import library_styles, plotly, policy, render_live, script, style
 from observe_r1.report.payload import to_json
-from observe_r1.report.run import MARKS, is_run
+from observe_r1.report.run import MARKS, is_run, stage_folders
 
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost")
@@ -39,7 +39,7 @@ class Runs:
         if not folder.is_dir():
             raise RunError(f"{folder} is not a folder. Name a run, or a folder that holds runs.")
         self.folder = folder
-        self.single = is_run(folder)
+        self.single = is_run(folder) and not stage_folders(folder)
         self._lock = threading.Lock()
         self._open: dict[str, LiveRun] = {}
         if not self.single and not self.names():

@@ -2,6 +2,7 @@
 
 from observe_r1.rewards.attempt import Attempt
 from observe_r1.rewards.bonus import AnyBonus, Bonus, ReleasedBonus
+from observe_r1.rewards.health import RewardHealth
 from observe_r1.rewards.score import Scoring, score_group
 from observe_r1.rewards.table import REWARDS, Reward
 
@@ -12,6 +13,7 @@ __all__ = [
     "Bonus",
     "ReleasedBonus",
     "Reward",
+    "RewardHealth",
     "Scoring",
     "score_group",
 ]

@@ -92,7 +92,7 @@ class Judge(RewardConfig):
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
         }
-        problem = ""
+        headers, problem = self._headers(), ""
         for number in range(self.attempts):
             if number:
                 time.sleep(min(0.5 * 2**number, 8.0))
@@ -100,7 +100,7 @@ class Judge(RewardConfig):
                 response = httpx.post(
                     f"{self.base_url.rstrip('/')}/chat/completions",
                     json=request,
-                    headers=self._headers(),
+                    headers=headers,
                     timeout=self.timeout_seconds,
                 )
                 if response.status_code == 200:

@@ -18,13 +18,14 @@ from observe_r1.policy.attention import placeholder, prefill_masks
 from observe_r1.policy.family import inner_model, output_head
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import EncodedPrompt
+from observe_r1.policy.weights import copy_trained
 from observe_r1.rollout.cache import BranchedCache, BranchLayout, prompt_cache
 from observe_r1.rollout.sampling import draw, end_flags, random_numbers
 from observe_r1.types import Completion, RolloutGroup, Sample
 
 
 class SharedPrefillEngine:
-    """Generates with the policy's own weights, so there is nothing to sync."""
+    """Generates with the policy's own weights, or with those of a replica when it is sharded."""
 
     def __init__(self, policy: Policy, config: SharedPrefill | None = None) -> None:
         self.policy = policy
@@ -64,8 +65,9 @@ class SharedPrefillEngine:
         return [groups[i] for i in range(len(samples_P))]
 
     def sync(self, policy: Policy) -> None:
-        """Sampler and trainer are the same module."""
-        self.policy = policy
+        """Nothing to do when sampler and trainer are the same module."""
+        if policy.packed is not self.policy.packed:
+            copy_trained(policy.packed, self.policy.packed)
 
     def close(self) -> None:
         """Nothing is held between calls."""

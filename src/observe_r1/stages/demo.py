@@ -1,7 +1,7 @@
 """The demonstration: probe the built-in model, build a ladder, train, and measure before and after.
 
-    puzzles (training side) ──probe──▶ solve rates ──▶ out/ladder ──observe_r1──▶ out/run
-    puzzles (held-out side) ──▶ eval/before(-greedy) … eval/after(-greedy), in out/run
+puzzles (training side) ──probe──▶ solve rates ──▶ out/ladder ──observe_r1──▶ out/run
+puzzles (held-out side) ──▶ eval/before(-greedy) … eval/after(-greedy), in out/run
 """
 
 import os
@@ -134,7 +134,9 @@ class Demo:
         _note_correct_length(folder, store_folder)
 
     def _stage(self) -> RLStage:
-        choice = Choice(model=self.model, data="puzzles", preset="tiny", overrides=self._overrides())
+        choice = Choice(
+            model=self.model, data="puzzles", preset="tiny", overrides=self._overrides()
+        )
         return resolve(load_recipe("observe_r1"), choice, Machine(), lambda percent: 0).stages[-1]
 
     def _resolve(self) -> RunConfig:
@@ -176,7 +178,7 @@ class Demo:
             run_recipe(run, self.out / "run", notify=notify)
 
     def _collect(self, questions: Sequence[Sample]) -> None:
-        """The measurement from before joins the run folder; its questions are kept for the report."""
+        """The measurement from before joins the run folder, with its questions for the report."""
         for folder in sorted((self.out / "before").iterdir()):
             os.replace(folder, self.out / "run" / "eval" / folder.name)
         shutil.rmtree(self.out / "before")

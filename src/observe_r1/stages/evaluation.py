@@ -1,8 +1,8 @@
-"""``observe-r1 eval``: a model on a data folder, the puzzles or a benchmark, into a folder of its own.
+"""``observe-r1 eval``: a model on a data folder, the puzzles or a benchmark.
 
-    out/ config.json  env.json  samples.jsonl  images/
-         eval/<name>/         predictions.jsonl  scores.json      sampled answers
-         eval/<name>-greedy/  …                                   the most probable answer
+out/ config.json  env.json  samples.jsonl  images/
+     eval/<name>/         predictions.jsonl  scores.json      sampled answers
+     eval/<name>-greedy/  …                                   the most probable answer
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,8 @@ class Plan:
     """What is asked and how.
 
     Example:
-        Plan(model="tiny", data="puzzles", samples=8, greedy=True, settings=Evaluation(name="puzzles"))
+        Plan(model="tiny", data="puzzles", samples=8, greedy=True,
+             settings=Evaluation(name="puzzles"))
     """
 
     model: str

@@ -1,7 +1,7 @@
-"""The trained model as a folder that any program loads: weights, processor, chat template, licence note.
+"""The trained model as a folder that any program loads: weights, processor, chat template.
 
-Without adapters it is a copy. Adapters are either kept (with the name of the model they belong to) or
-merged into the weights.
+Without adapters it is a copy. Adapters are either kept (with the name of the model they belong to)
+or merged into the weights.
 """
 
 import json
@@ -53,8 +53,8 @@ def _merge(checkpoint: Path, out: Path) -> None:
     base = read_json(checkpoint / ADAPTER).get("base_model_name_or_path")
     if not base:
         raise ModelError(
-            f"{checkpoint / ADAPTER} does not name the model its adapters belong to, so they cannot "
-            "be merged. Export without --merge."
+            f"{checkpoint / ADAPTER} does not name the model its adapters belong to, so they "
+            "cannot be merged. Export without --merge."
         )
     try:
         model = AutoModelForImageTextToText.from_pretrained(locate_model(base), dtype="auto")

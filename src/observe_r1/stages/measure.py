@@ -1,4 +1,4 @@
-"""Held-out questions measured while a stage trains: ``eval/step-000040/`` and its ``-greedy`` twin."""
+"""Held-out questions measured while a stage trains, into ``eval/step-000040(-greedy)/``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,8 @@ from observe_r1.rollout.base import RolloutEngine
 from observe_r1.stages.questions import load_held_out, refuse_overlap
 from observe_r1.types import Sample
 
-def prepare_held_out(
-    heldout: HeldOut, training: Sequence[Sample], data: str
-) -> Sequence[Sample]:
+
+def prepare_held_out(heldout: HeldOut, training: Sequence[Sample], data: str) -> Sequence[Sample]:
     """The questions to measure on, none of which is trained on; empty when none were named."""
     if heldout.data is None:
         return ()

@@ -21,8 +21,8 @@ def locate_model(model: str) -> str:
     if not folder.exists():
         if _looks_like_a_path(model):
             raise ModelError(
-                f"there is no model folder {model}. Give a folder written by save_pretrained, a run "
-                f"folder, a name on the hub such as Qwen/Qwen2.5-VL-3B-Instruct, or '{TINY}'."
+                f"there is no model folder {model}. Give a folder written by save_pretrained, a "
+                f"run folder, a name on the hub such as Qwen/Qwen2.5-VL-3B-Instruct, or '{TINY}'."
             )
         return model
     latest = folder / "checkpoints" / "latest"

@@ -18,10 +18,10 @@ from observe_r1.config.explain import build
 from observe_r1.config.run import RunConfig
 from observe_r1.config.stages import Stage
 from observe_r1.errors import RunError
-from observe_r1.records import read_json, write_json
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import detect_machine
 from observe_r1.recipes.resolve import Choice, resolve
+from observe_r1.records import read_json, write_json
 from observe_r1.stages.environment import environment, now
 from observe_r1.stages.measure import measure_held_out, prepare_held_out
 from observe_r1.stages.models import locate_model
@@ -162,7 +162,9 @@ def load_run_config(out: Path) -> RunConfig:
     """The settings of a run folder; equal to those it was started with."""
     path = out / CONFIG
     if not path.exists():
-        raise RunError(f"{out} holds no run: there is no {CONFIG} in it. Start one without --resume.")
+        raise RunError(
+            f"{out} holds no run: there is no {CONFIG} in it. Start one without --resume."
+        )
     return build(RunConfig, read_json(path), f"{path}")
 
 
@@ -177,9 +179,7 @@ def _check_same_run(run: RunConfig, there: RunConfig) -> None:
 
 
 def _identity(run: RunConfig) -> dict[str, Any]:
-    stages = {
-        stage.name: stage.model_dump(mode="json", exclude=MAY_CHANGE) for stage in run.stages
-    }
+    stages = {stage.name: stage.model_dump(mode="json", exclude=MAY_CHANGE) for stage in run.stages}
     return {"recipe": run.recipe, "model": run.model, "data": run.data, **stages}
 
 

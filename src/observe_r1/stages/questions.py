@@ -29,8 +29,8 @@ def load_questions(data: str) -> Sequence[Sample]:
     folder = Path(data)
     if not folder.exists():
         raise DataError(
-            f"there is no data folder {data}. Make one with 'observe-r1 data build SRC --as ADAPTER "
-            f"--model M --out {data}', or use the built-in data: --data {PUZZLES}."
+            f"there is no data folder {data}. Make one with 'observe-r1 data build SRC --as "
+            f"ADAPTER --model M --out {data}', or use the built-in data: --data {PUZZLES}."
         )
     return read_samples(folder)
 

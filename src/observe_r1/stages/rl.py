@@ -11,7 +11,7 @@ from observe_r1.config.rollout import VLLM, Endpoint, SharedPrefill
 from observe_r1.config.stages import RLStage
 from observe_r1.curriculum import build_curriculum
 from observe_r1.errors import ConfigError, RunError
-from observe_r1.policy.load import Policy, load_policy
+from observe_r1.policy.load import Policy, load_policy, replica
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.text import system_prompt
 from observe_r1.train.distribute import Processes
@@ -44,15 +44,15 @@ def run_rl(
     With ``resume`` the run goes on from its latest checkpoint; without one it starts anew, and rows
     that are there already are set aside.
     """
-    processes = processes or Processes()
+    processes = processes or Processes.launched()
     checkpoint = latest_checkpoint(run) if resume else None
-    if not resume and (run / CHECKPOINTS).exists():
+    if not resume and processes.from_main(lambda: (run / CHECKPOINTS).exists()):
         raise RunError(f"{run} already holds a run. Go on with --resume, or choose another --out.")
     torch.manual_seed(stage.seed)  # fresh adapters are drawn from it
     policy = load_policy(model, stage.policy)
     if checkpoint is not None:
         load_weights(policy, checkpoint)
-    engine = build_engine(stage, policy)
+    engine = build_engine(stage, replica(policy) if processes.sharded else policy)
     try:
         parts = _build_parts(stage, policy, engine, samples, run, measure, notify, processes)
         state = _restore(parts, checkpoint)
@@ -125,7 +125,9 @@ def _restore(parts: Parts, checkpoint: Path | None) -> TrainState:
     parts.curriculum.load_state_dict(values["curriculum"])
     parts.optimiser.num_updates = values["num_updates"]
     parts.optimiser.budget = values["budget"]
-    load_training(checkpoint, parts.policy, parts.optimiser.optimizer)
+    load_training(
+        checkpoint, parts.policy, parts.optimiser.optimizer, rank=parts.processes.rank
+    )
     return TrainState(
         step=values["step"], seconds=values["seconds"], best=values["best"],
         health=Health(**values["health"]),

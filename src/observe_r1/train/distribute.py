@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from observe_r1.errors import ConfigError
 from observe_r1.policy.family import language_model
@@ -34,9 +34,8 @@ T = TypeVar("T")
 class Processes:
     """This process among its peers; a single one when started without a launcher."""
 
-    def __init__(self, *, sharded: bool = False, accelerator: Any | None = None) -> None:
+    def __init__(self, *, sharded: bool = False) -> None:
         self.sharded = sharded
-        self.accelerator = accelerator
         started = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if started else 0
         self.count = dist.get_world_size() if started else 1
@@ -70,7 +69,13 @@ class Processes:
         """Once an update; a process that computed nothing adds zeros. FSDP2 has done so already."""
         if self.count == 1 or self.sharded:
             return
-        for parameter in parameters:
+        has_gradient = torch.tensor(
+            [p.grad is not None for p in parameters], dtype=torch.int32, device=parameters[0].device
+        )
+        dist.all_reduce(has_gradient)
+        for parameter, anywhere in zip(parameters, has_gradient.tolist(), strict=True):
+            if not anywhere:  # as on one process: the optimizer passes it over
+                continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad)
@@ -115,20 +120,3 @@ def shard(module: PackedPolicy) -> None:
         fully_shard(layer)
     fully_shard(module)
     module.touches_all = True
-
-
-def full(tensor: Tensor) -> Tensor:
-    """The whole of a sharded tensor; every process must ask at the same time."""
-    gather = getattr(tensor, "full_tensor", None)
-    return gather() if gather is not None else tensor
-
-
-def like(tensor: Tensor, whole: Tensor) -> Tensor:
-    """``whole``, sharded as ``tensor`` is."""
-    whole = whole.to(tensor.device)
-    if not hasattr(tensor, "full_tensor"):
-        return whole
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    assert isinstance(tensor, DTensor)
-    return distribute_tensor(whole, tensor.device_mesh, tensor.placements)

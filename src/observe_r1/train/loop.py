@@ -3,6 +3,7 @@
     choose ─▶ generate ─▶ score ─▶ observe ─▶ weigh ─▶ optimise ─▶ sync ─▶ record
 """
 
+import logging
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from observe_r1.train.recorder import Recorder
 from observe_r1.train.state import TrainState, checkpoint_folder, point, save_checkpoint
 from observe_r1.types import RolloutGroup, Sample, ScoredGroup, WeightedGroup
 from observe_r1.weighting import weigh_groups
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +108,19 @@ def record(
     metrics["skipped_steps"] = state.health.total_nonfinite
     if stage.eval_every and step % stage.eval_every == 0:
         with clock.phase("evaluate"):
-            metrics |= parts.evaluate(step)
+            metrics |= parts.processes.from_main(lambda: parts.evaluate(step))
+    for note in outcome.notes:
+        logger.warning("step %d: %s", step, note)
     metrics |= clock.metrics() | memory_metrics(parts.policy.device)
     parts.recorder.write(step, draw.weighted_P, metrics)
-    parts.notify(step, metrics)
+    if parts.processes.is_main:
+        parts.notify(step, metrics)
     score = metrics.get("eval/accuracy")
     if score is not None and (state.best is None or score > state.best):
         state.best = score
-        point(parts.run, "best", save(stage, parts, state, step))
+        folder = save(stage, parts, state, step)
+        if parts.processes.is_main:
+            point(parts.run, "best", folder)
 
 
 def save(stage: RLStage, parts: Parts, state: TrainState, step: int) -> Path:
@@ -127,13 +136,13 @@ def save(stage: RLStage, parts: Parts, state: TrainState, step: int) -> Path:
     }
     return save_checkpoint(
         parts.run, parts.policy, parts.optimiser.optimizer, values,
-        step=step, keep=stage.keep_checkpoints,
+        step=step, keep=stage.keep_checkpoints, processes=parts.processes,
     )  # fmt: skip
 
 
 def finish(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
     """The last checkpoint, unless the last step has just written it."""
-    if not checkpoint_folder(parts.run, state.step).exists():
+    if parts.processes.from_main(lambda: not checkpoint_folder(parts.run, state.step).exists()):
         save(stage, parts, state, state.step)
     return state
 

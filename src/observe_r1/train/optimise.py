@@ -24,8 +24,9 @@ from observe_r1.config.rollout import Sampling
 from observe_r1.errors import TrainingError
 from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
 from observe_r1.policy.load import Policy
+from observe_r1.policy.weights import whole
 from observe_r1.rollout.mismatch import mismatch_stats
-from observe_r1.train.distribute import Processes, full
+from observe_r1.train.distribute import Processes
 from observe_r1.train.reference import Reference, row_logprobs
 from observe_r1.train.rows import (
     CreditRow, count_denominators, fill_microbatches, make_rows, share_rows,
@@ -93,7 +94,7 @@ class Optimiser:
         for hand, rows in zip(hands, dealt, strict=True):
             denominators = count_denominators(hand, self.sampling.max_new_tokens)
             self._one_update(rows, denominators, outcome)
-        return outcome
+        return merge_outcomes(self.processes.gather_objects(outcome))
 
     def _rows(self, groups: Sequence[WeightedGroup]) -> list[CreditRow]:
         """This process's share; all processes have rows, or none has."""
@@ -162,6 +163,8 @@ class Optimiser:
         result = compute_loss(inputs, self.loss)
         # Gradients are averaged over processes; the loss is a sum over them.
         (result.loss * self.processes.count).backward()
+        if not any(weight for r in batch for weight in r.weights_G):
+            return 0.0  # a dummy row: it moves nothing and says nothing
         outcome.add(dict(result.stats))
         if inputs.sampler_logprobs_N is not None:
             trainer = inputs.logprobs_N.detach() if inputs.old_logprobs_N is None else inputs.old_logprobs_N
@@ -199,7 +202,7 @@ class Optimiser:
         trained = [p for p in self.module.parameters() if p.requires_grad]
         self.processes.average_gradients(trained)
         limit = self.config.grad_clip or math.inf
-        norm = float(full(torch.nn.utils.clip_grad_norm_(trained, limit)))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(trained, limit)))
         if math.isfinite(norm):
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
@@ -225,6 +228,18 @@ class Optimiser:
             f"Out of memory: micro-batches now hold {self.budget} tokens instead of "
             f"{self.policy.config.max_tokens_per_microbatch}."
         )
+
+
+def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
+    """What all processes did together; norms and rates are the same everywhere."""
+    merged = outcomes[0]
+    for other in outcomes[1:]:
+        merged.add(other.stats)
+        merged.loss += other.loss
+        merged.tokens_computed += other.tokens_computed
+        merged.tokens_unique += other.tokens_unique
+        merged.notes += other.notes
+    return merged
 
 
 def make_optimizer(policy: Policy, config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -1,9 +1,9 @@
 """Where a run stands, and checkpoints of it: a run that is stopped and resumed leaves no trace.
 
     checkpoints/step-000120/     weights and processor as from_pretrained reads them
-        training/state.json      step, updates, streaks, curriculum, sizes of the growing files
-        training/optimizer.safetensors
-        training/rng-<rank>.safetensors
+        training/state.json             step, updates, streaks, curriculum, sizes of growing files
+        training/optimizer.safetensors  <parameter>/<state name>
+        training/rng.safetensors        random numbers of every process
     checkpoints/latest           the newest, checkpoints/best the best measured
 
 Nothing in a checkpoint is pickled: a run folder from a stranger cannot execute code. A checkpoint is
@@ -23,10 +23,13 @@ from safetensors.torch import load_file, save_file
 
 from observe_r1.errors import RunError
 from observe_r1.policy.load import Policy, save_model, trained_model
+from observe_r1.policy.weights import sharded_like, whole, whole_state
 from observe_r1.records import read_json, write_json
+from observe_r1.train.distribute import Processes
 from observe_r1.train.health import Health
 
 CHECKPOINTS, TRAINING = "checkpoints", "training"
+STATE, OPTIMIZER, RNG = "state.json", "optimizer.safetensors", "rng.safetensors"
 
 
 @dataclass(slots=True)
@@ -57,21 +60,29 @@ def checkpoint_folder(run: Path, step: int) -> Path:
 
 def save_checkpoint(
     run: Path, policy: Policy, optimizer: torch.optim.Optimizer, values: dict[str, Any],
-    *, step: int, keep: int,
+    *, step: int, keep: int, processes: Processes,
 ) -> Path:  # fmt: skip
-    """Write a checkpoint whole or not at all, point ``latest`` at it, drop the oldest ones."""
+    """Write a checkpoint whole or not at all, point ``latest`` at it, drop the oldest ones.
+
+    Sharded weights are gathered by everyone; the first process writes.
+    """
     folder = checkpoint_folder(run, step)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    (part / TRAINING).mkdir(parents=True)
-    save_model(policy, part)
-    save_file(optimizer_tensors(policy, optimizer), part / TRAINING / "optimizer.safetensors")
-    save_file({"cpu": torch.get_rng_state()}, part / TRAINING / "rng-0.safetensors")
-    write_json(part / TRAINING / "state.json", {"step": step, **values})
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
-    point(run, "latest", folder)
-    drop_old(run, keep)
+    weights = whole_state(policy.model) if processes.sharded else None
+    tensors = optimizer_tensors(policy, optimizer)
+    states = processes.gather_objects(torch.get_rng_state())
+    if processes.is_main:
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        (part / TRAINING).mkdir(parents=True)
+        save_model(policy, part, weights)
+        save_file(tensors, part / TRAINING / OPTIMIZER)
+        save_file({f"rank-{n}": state for n, state in enumerate(states)}, part / TRAINING / RNG)
+        write_json(part / TRAINING / STATE, {"step": step, **values})
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+        point(run, "latest", folder)
+        drop_old(run, keep)
+    processes.wait()
     return folder
 
 
@@ -97,7 +108,7 @@ def latest_checkpoint(run: Path) -> Path | None:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    path = folder / TRAINING / "state.json"
+    path = folder / TRAINING / STATE
     if not path.exists():
         raise RunError(
             f"{folder} holds weights but no training state, so nothing can be resumed from it. "
@@ -118,16 +129,20 @@ def load_weights(policy: Policy, folder: Path) -> None:
     base.load_state_dict(saved.state_dict())
 
 
-def load_training(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
+def load_training(
+    folder: Path, policy: Policy, optimizer: torch.optim.Optimizer, rank: int = 0
+) -> None:
     """Optimizer and random numbers; weights were loaded with the policy."""
-    restore_optimizer(policy, optimizer, load_file(folder / TRAINING / "optimizer.safetensors"))
-    torch.set_rng_state(load_file(folder / TRAINING / "rng-0.safetensors")["cpu"])
+    restore_optimizer(policy, optimizer, load_file(folder / TRAINING / OPTIMIZER))
+    states = load_file(folder / TRAINING / RNG)
+    # With more processes than before, the new ones begin as they are.
+    torch.set_rng_state(states.get(f"rank-{rank}", torch.get_rng_state()))
 
 
 def optimizer_tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """``<parameter>/<state name>`` → tensor: no pickle, and readable by anyone."""
     return {
-        f"{name}/{key}": torch.as_tensor(value).detach().cpu().contiguous()
+        f"{name}/{key}": whole(torch.as_tensor(value)).detach().cpu().contiguous()
         for name, parameter in policy.packed.named_parameters()
         for key, value in sorted(optimizer.state.get(parameter, {}).items())
         if value is not None
@@ -142,5 +157,5 @@ def restore_optimizer(
         if mine:
             # The step counter stays where the optimizer wants it; the moments go with the weights.
             optimizer.state[parameter] = {
-                k: v if k == "step" else v.to(parameter.device) for k, v in mine.items()
+                k: v if k == "step" else sharded_like(parameter, v) for k, v in mine.items()
             }

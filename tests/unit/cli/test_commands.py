@@ -58,7 +58,16 @@ def test_steps_follow_from_the_data(folder, capsys):
 
 
 def test_overrides_and_options_may_be_mixed(folder, capsys):
-    arguments = ["train", "grpo", "--data", folder, "rl.max_steps=4", "--dry-run", "--json", "rl.seed=3"]
+    arguments = [
+        "train",
+        "grpo",
+        "--data",
+        folder,
+        "rl.max_steps=4",
+        "--dry-run",
+        "--json",
+        "rl.seed=3",
+    ]
     assert call(arguments) == 0
     (stage,) = last_object(capsys)["config"]["stages"]
     assert (stage["max_steps"], stage["seed"]) == (4, 3)
@@ -72,12 +81,20 @@ def test_overrides_and_options_may_be_mixed(folder, capsys):
         (["train", "grpo", "--data", "{folder}"], "no run folder was given"),
         (["train", "grpo", "rl.weigth=1", "--dry-run"], "Did you mean weight?"),
         (["train", "grpo", "rl.max_steps", "--dry-run"], "has no '='"),
-        (["train", "grpo", "--data", "{folder}", "--model", "./no/model", "--out", "x"], "./no/model"),
-        (["plan", "grpo", "--model", "m", "--gpus", "1", "--gpu", "h100"], "not part of this version"),
+        (
+            ["train", "grpo", "--data", "{folder}", "--model", "./no/model", "--out", "x"],
+            "./no/model",
+        ),
+        (
+            ["plan", "grpo", "--model", "m", "--gpus", "1", "--gpu", "h100"],
+            "not part of this version",
+        ),
         (["export", "verl", "grpo"], "not part of this version"),
     ],
 )
-def test_mistakes_are_one_message_and_status_two(arguments, message, folder, capsys, tmp_path, monkeypatch):
+def test_mistakes_are_one_message_and_status_two(
+    arguments, message, folder, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     assert call([part.format(folder=folder) for part in arguments]) == 2
     captured = capsys.readouterr()

@@ -35,7 +35,9 @@ def test_the_order_of_overrides_of_one_union_does_not_matter():
 
 
 def test_values_are_read_as_toml_else_as_text():
-    tree = override_tree(["rl.a=4", "rl.b=0.5", "rl.c=true", "rl.d=words", "rl.e=[1, 2]", "rl.f=none"])
+    tree = override_tree(
+        ["rl.a=4", "rl.b=0.5", "rl.c=true", "rl.d=words", "rl.e=[1, 2]", "rl.f=none"]
+    )
     assert tree == {"rl": {"a": 4, "b": 0.5, "c": True, "d": "words", "e": [1, 2], "f": None}}
 
 

@@ -167,10 +167,14 @@ def test_mathverse_asks_for_the_question_in_the_picture(tmp_path):
 def test_a_judge_replaces_the_rule_only_where_one_is_asked_for(tmp_path):
     says_yes = lambda asked: [True] * len(asked)  # noqa: E731
     (vista,) = read(tmp_path, "mathvista").samples
-    official = score_official(get_benchmark("mathvista"), [vista], predictions([vista], ["x"]), says_yes)
+    official = score_official(
+        get_benchmark("mathvista"), [vista], predictions([vista], ["x"]), says_yes
+    )
     assert (official.figure, official.rule) == (1.0, "official rule with a judge")
     (vision,) = read(tmp_path, "mathvision").samples
-    official = score_official(get_benchmark("mathvision"), [vision], predictions([vision], ["x"]), says_yes)
+    official = score_official(
+        get_benchmark("mathvision"), [vision], predictions([vision], ["x"]), says_yes
+    )
     assert (official.figure, official.rule) == (0.0, "official rule")
 
 
@@ -218,7 +222,11 @@ def test_mmmu_open_answers_and_guesses_that_repeat(tmp_path):
 
 
 def test_mmstar_options_with_commas_stay_whole():
-    assert split_listed("A: on it, B: under it, or near, C: gone") == ("on it", "under it, or near", "gone")
+    assert split_listed("A: on it, B: under it, or near, C: gone") == (
+        "on it",
+        "under it, or near",
+        "gone",
+    )
     assert split_listed("no options here") == ()
 
 

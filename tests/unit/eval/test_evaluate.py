@@ -34,7 +34,8 @@ class ScriptedEngine:
     def _group(self, sample: Sample, size: int) -> RolloutGroup:
         texts = self.script[sample.id]
         completions = tuple(
-            Completion(text=texts[i % len(texts)], token_ids=tuple(range(10 + i))) for i in range(size)
+            Completion(text=texts[i % len(texts)], token_ids=tuple(range(10 + i)))
+            for i in range(size)
         )
         return RolloutGroup(sample=sample, completions_G=completions)
 
@@ -45,7 +46,9 @@ class ScriptedEngine:
 
 def make_samples(count: int) -> list[Sample]:
     return [
-        Sample(id=f"q{n}", question=f"How many dots in {n}?", answer="2", kind="number", level=n % 2)
+        Sample(
+            id=f"q{n}", question=f"How many dots in {n}?", answer="2", kind="number", level=n % 2
+        )
         for n in range(count)
     ]
 

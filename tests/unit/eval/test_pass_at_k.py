@@ -25,7 +25,10 @@ def test_the_most_frequent_answer_wins():
 
 def test_right_answers_count_together_however_they_are_written():
     assert majority_is_right(["1/2", "0.5", "3", "3 "], [True, True, False, False]) == 0.5
-    assert majority_is_right(["1/2", "0.5", "\\frac12", "3", "3 "], [True, True, True, False, False]) == 1.0
+    assert (
+        majority_is_right(["1/2", "0.5", "\\frac12", "3", "3 "], [True, True, True, False, False])
+        == 1.0
+    )
 
 
 def test_no_answer_does_not_vote():

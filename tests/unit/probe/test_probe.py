@@ -85,6 +85,25 @@ def test_more_rollouts_are_added_to_what_is_there(tmp_path):
     assert rounds == {0: 3, 1: 3}
 
 
+def test_samples_at_the_ends_get_extra_rollouts_and_a_restart_adds_none(tmp_path):
+    for _ in range(2):
+        run(
+            tmp_path,
+            make_samples(20),
+            ScriptedEngine(20),
+            rollouts=4,
+            extra_at_ends=6,
+            direct=False,
+        )
+    by_id: dict[str, list[bool]] = {}
+    for row in read_probe(tmp_path):
+        by_id.setdefault(row.sample_id, []).extend(c.correct for c in row.completions)
+    for found in by_id.values():
+        at_an_end = sum(found[:4]) in (0, 4)
+        assert len(found) == (10 if at_an_end else 4)
+    assert {len(found) for found in by_id.values()} == {4, 10}
+
+
 def test_what_is_answered_directly_goes_no_further(tmp_path):
     class Clever(ScriptedEngine):
         def generate(self, samples_P, *, group_size, sampling, system_prompt, seed, step=0):

@@ -24,7 +24,9 @@ def test_a_size_in_a_name(name, billions):
 
 
 def test_a_size_in_files(tmp_path):
-    header = json.dumps({"a": {"dtype": "F32", "shape": [1000, 500], "data_offsets": [0, 0]}}).encode()
+    header = json.dumps(
+        {"a": {"dtype": "F32", "shape": [1000, 500], "data_offsets": [0, 0]}}
+    ).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     assert billions_of_parameters(str(tmp_path)) == pytest.approx(0.0005)
 

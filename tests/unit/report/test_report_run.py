@@ -124,3 +124,47 @@ def test_evaluations_stand_in_the_order_of_training(own_run: Path) -> None:
         )
     names = [evaluation.name for evaluation in read_evaluations(open_run(own_run))]
     assert names == ["before", "step-20", "step-100", "after", "before-greedy", "after-greedy"]
+
+
+def test_a_run_of_several_stages_shows_the_last_and_says_so(own_run: Path, tmp_path: Path) -> None:
+    home = tmp_path / "staged"
+    (home / "1-warm_up").mkdir(parents=True)
+    (home / "1-warm_up" / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    own_run.rename(home / "2-rl")
+    (home / "2-rl" / "config.json").rename(home / "config.json")
+    (home / "2-rl" / "env.json").rename(home / "env.json")
+    run = open_run(home)
+    assert run.name == "staged/2-rl"
+    assert run.last_step == 10
+    assert run.stage["name"] == "rl"
+    assert any("has 2 stages" in problem for problem in run.problems)
+    assert open_run(home / "2-rl").config == run.config
+    assert open_run(home / "1-warm_up").metrics.columns == {"loss": [2.0]}
+
+
+def test_a_folder_of_an_evaluation_is_shown_as_one(tmp_path: Path) -> None:
+    (tmp_path / "eval" / "puzzles").mkdir(parents=True)
+    (tmp_path / "config.json").write_text('{"evaluates": "tiny", "data": "puzzles"}')
+    (tmp_path / "eval" / "puzzles" / "predictions.jsonl").write_text(
+        '{"sample_id": "a", "correct": true}\n'
+    )
+    run = open_run(tmp_path)
+    assert run.problems == ()
+    assert state(run)["text"] == "An evaluation of tiny."
+    payload = build_payload(run, open_index(run.rollouts))
+    assert payload["table"]["rows"][0]["accuracy"]["value"] == 1.0
+
+
+def test_the_ladder_of_the_data_folder_is_counted(own_run: Path, tmp_path: Path) -> None:
+    data = tmp_path / "ladder"
+    data.mkdir()
+    (data / "ladder.json").write_text(
+        '{"samples_by_rung_and_level": [[3, 1], [0, 4]], "num_samples": 8, "x": {}}'
+    )
+    config = json.loads((own_run / "config.json").read_text())
+    (own_run / "config.json").write_text(json.dumps({**config, "data": str(data)}))
+    run = open_run(own_run)
+    ladder = build_ladder(run, open_index(run.rollouts))
+    assert ladder["rungs"] == [[0, 4], [1, 4]]
+    assert ladder["levels"] == [[0, 3], [1, 5]]
+    assert ladder["source"] == {"num_samples": "8"}

@@ -55,7 +55,9 @@ def test_a_folder_that_holds_a_run_is_never_written_into(tmp_path):
     with claimed_run_folder(make_run(), tmp_path, resume=False):
         pass
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(RunError, match="already holds a run, and nothing is overwritten. Go on with"):
+    with pytest.raises(
+        RunError, match=r"already holds a run, and nothing is overwritten\. Go on with"
+    ):
         check_can_start(make_run("rl.seed=1"), tmp_path, resume=False)
     assert (tmp_path / "config.json").read_bytes() == before
 
@@ -84,14 +86,21 @@ def test_a_resumed_run_may_be_longer_but_not_another(tmp_path):
 
 
 def question(number: int, **changes) -> Sample:
-    fields = {"id": f"q{number}", "question": f"How many in {number}?", "answer": "2", "kind": "number"}
+    fields = {
+        "id": f"q{number}",
+        "question": f"How many in {number}?",
+        "answer": "2",
+        "kind": "number",
+    }
     return Sample(**{**fields, **changes})
 
 
 def test_content_counts_not_ids():
     assert content_hash(question(1)) == content_hash(question(1, id="other"))
     assert content_hash(question(1)) != content_hash(question(1, images=(b"x",)))
-    assert content_hash(question(1, options=("a", "b"))) != content_hash(question(1, options=("ab",)))
+    assert content_hash(question(1, options=("a", "b"))) != content_hash(
+        question(1, options=("ab",))
+    )
 
 
 def test_a_held_out_question_that_is_trained_on_is_refused():

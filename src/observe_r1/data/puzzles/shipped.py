@@ -24,7 +24,7 @@ from observe_r1.types import Sample
 _PROBE = Path(__file__).parents[2] / "assets" / "puzzles.json"
 
 HELD_OUT_SEED = 900
-"""Seed of the questions that measure; training streams have others, and the split keeps them apart."""
+"""Seed of the questions that measure; the split keeps them apart from every training stream."""
 
 
 def training_stream(families: list[Family], seed: int, count: int) -> list[Sample]:

@@ -1,8 +1,8 @@
-"""Training and held-out puzzles never meet: which side an item is on is a hash of its content.
+"""Training and held-out puzzles never meet: a hash of its content says where an item belongs.
 
-Small families repeat themselves (one row of two digits has 57 constructions), so two streams with
-different seeds still share items. The hash decides instead, the same everywhere: one item in eight is
-held out, and neither the built-in model nor any recipe is ever trained on it.
+Small families repeat themselves (one row of two digits has 57 constructions), so streams with
+different seeds still share items. The hash decides instead, the same everywhere: one item in eight
+is held out, and neither the built-in model nor any recipe is ever trained on it.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def split_of(item: Item) -> Split:
 
 
 def stream(families: Sequence[Family], seed: int, split: Split) -> Iterator[Item]:
-    """Endless items of one side, families and levels mixed evenly; a pure function of its arguments."""
+    """Endless items of one side, families and levels mixed evenly; pure in its arguments."""
     rng = random.Random(f"stream/{seed}/{split}")
     for index in itertools.count():
         family = rng.choice(families)

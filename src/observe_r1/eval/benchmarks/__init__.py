@@ -18,9 +18,7 @@ from observe_r1.eval.benchmarks.base import Benchmark
 
 _MODULES = (mathvista, mathvision, mathverse, we_math, mmmu, mmstar, mmbench)
 
-BENCHMARKS: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK for module in _MODULES
-}
+BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in _MODULES}
 
 
 def get_benchmark(name: str) -> Benchmark:

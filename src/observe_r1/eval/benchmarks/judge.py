@@ -1,4 +1,4 @@
-"""A language model that says whether an answer means the same as the gold: for benchmarks that ask one."""
+"""A language model that says whether an answer is right, for benchmarks that ask one."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,8 @@ Right answer: {gold}
 Response:
 {response}
 
-Only the final answer of the response counts, however it is written. Reply with one word: yes or no."""
+Only the final answer of the response counts, however it is written.
+Reply with one word: yes or no."""
 
 MAX_RESPONSE_CHARS = 6000
 """Of a long response the end is shown: that is where the answer stands."""

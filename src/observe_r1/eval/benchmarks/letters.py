@@ -1,7 +1,7 @@
 """Which option a text picks, by the plain rules that benchmark harnesses use without a judge.
 
-    a letter of its own     "(B)", "B.", "B)", "B", "answer: B"     the only one, else the last
-    an option's text        when no letter stands by itself and exactly one option occurs
+a letter of its own     "(B)", "B.", "B)", "B", "answer: B"     the only one, else the last
+an option's text        when no letter stands by itself and exactly one option occurs
 """
 
 import re

@@ -1,7 +1,7 @@
 """MathVerse (arXiv 2403.14624), testmini: every problem in five versions, from much text to none.
 
-Its own scoring lets one language model pull the answer out and another compare it with the gold. The
-figure is the mean over all versions; the versions are its breakdown.
+Its own scoring lets one language model pull the answer out and another compare it with the gold.
+The figure is the mean over all versions; the versions are its breakdown.
 """
 
 from typing import Any
@@ -23,7 +23,10 @@ def prepare(row: Row) -> Row:
         return row
     _, options = split_options(str(row.get("question_for_eval") or ""))
     lines = [f"{chr(ord('A') + i)}:{option}" for i, option in enumerate(options)]
-    return {**row, "question": "\n".join([IN_THE_PICTURE, *(["Choices:", *lines] if lines else [])])}
+    return {
+        **row,
+        "question": "\n".join([IN_THE_PICTURE, *(["Choices:", *lines] if lines else [])]),
+    }
 
 
 def facts(row: Row) -> dict[str, Any]:

@@ -3,9 +3,9 @@
     index  question  hint  A  B  C  D  answer  category  image  source  l2-category  comment  split
 
 ``image`` is base64; a picture that several questions share stands once, the others hold its index.
-A question counts only when all its turns are answered right (circular evaluation): with four options
-a guess is right once in 256. Its own scoring lets a language model read a response in which no option
-is found by rule.
+A question counts only when all its turns are answered right (circular evaluation): with four
+options a guess is right once in 256. Its own scoring lets a language model read a response in which
+no option is found by rule.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,11 +1,12 @@
 """MMStar (arXiv 2403.20330): 1,500 questions that need their picture.
 
-    {"index": 0, "question": "Which option describes the object relationship in the image correctly?\\n
-     Options: A: The suitcase is on the book., B: The suitcase is beneath the cat., …",
+    {"index": 0, "question": "Which option describes the object relationship correctly?\\nOptions:
+     A: The suitcase is on the book., B: The suitcase is beneath the cat., …",
      "image": {"bytes": …}, "answer": "A", "category": "coarse perception",
      "l2_category": "image scene and topic", "meta_info": {…}}
 
-Its own scoring compares the letter that the response picks with the gold; the breakdown is by category.
+Its own scoring compares the letter that the response picks with the gold; the breakdown is by
+category.
 """
 
 import re

@@ -66,7 +66,7 @@ def is_whole(parts: dict[str, bool]) -> bool:
 
 
 def outcome(parts: dict[str, bool], enough: Any) -> str:
-    """Which of the four; ``enough`` (all, any) says how many right steps make a mastered composite."""
+    """Which of the four; ``enough`` (all, any): how many right steps make a mastered composite."""
     steps = [right for key, right in parts.items() if not key.endswith("multi")]
     (composite,) = [right for key, right in parts.items() if key.endswith("multi")]
     if composite:

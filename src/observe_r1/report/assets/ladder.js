@@ -11,7 +11,8 @@ function renderLadder(data) {
       bars("Questions by level", ladder.levels, "level"),
       bars("Questions by rung", ladder.rungs, "rung"),
       bars("Questions by family", ladder.families, "")),
-    ladder.source && details("What the data folder says", facts(Object.entries(ladder.source))));
+    !ladder.whole && has && el("p", { class: "faint" }, "Counts are of the questions that training has asked so far."),
+    Object.keys(ladder.source).length > 0 && details("What the data folder says", facts(Object.entries(ladder.source))));
 }
 
 function bars(title, pairs, word) {

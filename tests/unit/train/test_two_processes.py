@@ -1,0 +1,36 @@
+"""Two processes do what one does: loss, gradient norm and weights after plain SGD steps, to 1e-5."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+
+pytestmark = pytest.mark.slow
+
+
+def run(world: int, kind: str, out: Path) -> list[dict]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    started = [
+        subprocess.Popen([sys.executable, SCRIPT, str(rank), str(world), port, kind, out])
+        for rank in range(world)
+    ]
+    assert [process.wait(timeout=600) for process in started] == [0] * world
+    return torch.load(out, weights_only=True)
+
+
+@pytest.mark.parametrize("kind", ["replicated", "sharded"])
+def test_two_processes_equal_one(kind: str, tmp_path: Path) -> None:
+    alone = run(1, "replicated", tmp_path / "alone")
+    together = run(2, kind, tmp_path / "together")
+    for one, two in zip(alone, together, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
+        assert two["norm"] == pytest.approx(one["norm"], rel=1e-5)
+        for name, weight in one["weights"].items():
+            assert torch.allclose(two["weights"][name], weight, atol=1e-5, rtol=0), name

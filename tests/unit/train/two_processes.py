@@ -1,0 +1,61 @@
+"""Run by ``test_two_processes``: one update, alone or as one of two processes, replicated or sharded.
+
+Usage: two_processes.py RANK WORLD PORT KIND OUT
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import fakes
+
+from observe_r1.config.loss import ClippedLoss
+from observe_r1.config.optimizer import OptimizerConfig
+from observe_r1.config.rollout import Sampling
+from observe_r1.policy.weights import whole_state
+from observe_r1.train.distribute import Processes
+from observe_r1.train.optimise import Optimiser
+
+# Unequal on purpose: more rows than can be shared evenly, one text-only, one without signal; then a
+# batch with a single row, so that one process has nothing; then only text; then nothing at all.
+BATCHES = (
+    (
+        fakes.weighted_group((1.0, 0.0, 0.0), ((20, 30, 40), (50,), (60, 70)), number=1),
+        fakes.weighted_group((0.0, 1.0), ((21, 31, 41, 51, 61), (51, 11)), number=2, images=2),
+        fakes.weighted_group((1.0, 1.0), ((80, 81), (90, 91)), number=3),
+        fakes.weighted_group((0.0, 1.0), ((22, 32), (52, 12)), number=4, images=0),
+    ),
+    (fakes.weighted_group((1.0, 0.0), ((25, 35), (55,)), number=5),),
+    (fakes.weighted_group((1.0, 0.0), ((26, 36), (56,)), number=6, images=0),),
+    (fakes.weighted_group((1.0, 1.0), ((27, 37), (57,)), number=7),),
+)
+
+
+def main(rank: int, world: int, port: str, kind: str, out: str) -> None:
+    torch.set_num_threads(1)
+    if world > 1:
+        store = f"tcp://127.0.0.1:{port}"
+        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    policy = fakes.tiny_policy()
+    optimiser = Optimiser(
+        policy, loss=ClippedLoss(), optimizer=OptimizerConfig(type="sgd", lr=0.5, grad_clip=None),
+        sampling=Sampling(max_new_tokens=8), system_prompt="count", total_updates=4,
+        processes=Processes(sharded=kind == "sharded"),
+    )  # fmt: skip
+    found = []
+    for groups in BATCHES:
+        outcome = optimiser.update(groups)
+        weights = whole_state(policy.model)
+        found.append({"loss": outcome.loss, "norm": outcome.grad_norm, "weights": weights})
+    if rank == 0:
+        torch.save(found, out)
+    if world > 1:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5])
