@@ -2,18 +2,23 @@
 
     python benchmarks/grading.py
 
-Measured against: scanning 1 MB of hostile text under 50 ms; 10,000 numbers or choices under 2 s on
-one core; 1,000 LaTeX answers under 20 s on two; no single grade over 2 s. The start of the math
-checker (importing sympy in its own process) is measured apart.
+Wall and processor time are shown; on a busy machine only the second means anything, and the
+verdict goes by it (the math checker's workers included). Measured against: 1 MB of hostile text
+scanned under 50 ms; 10,000 numbers or choices graded under 2 s on one core; 1,000 LaTeX answers
+under 20 s on two; no single grade over 2 s. The start of the math checker, which imports sympy in
+its own process, is measured apart.
 """
 
 import argparse
 import random
+import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
-from observe_r1.grading import grade, start_checker
+from observe_r1.grading import grade, math_checker
 from observe_r1.grading.math_checker import same_expression
 from observe_r1.text import parse_response
 
@@ -83,19 +88,38 @@ def expressions(count: int, rng: random.Random) -> list[tuple[str, str]]:
     return rows
 
 
-def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one piece of work."""
+
+    wall: float
+    processor: float
+
+
+def processor_seconds() -> float:
+    """Processor time of this process and of the workers, which are ended to be counted."""
+    math_checker.stop_checker()
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
+
+
+def timed(work: Callable[[], object]) -> Cost:
+    before, start = processor_seconds(), time.perf_counter()
     work()
-    return time.perf_counter() - start
+    wall = time.perf_counter() - start
+    return Cost(wall, processor_seconds() - before)
 
 
 def tagged(answer: str) -> str:
     return f"<think>so</think><answer>{answer}</answer>"
 
 
-def report(what: str, seconds: float, limit: float) -> None:
-    verdict = "ok" if seconds <= limit else "TOO SLOW"
-    print(f"{what:<48} {seconds * 1000:10.1f} ms   limit {limit * 1000:8.0f} ms   {verdict}")
+def report(what: str, cost: Cost, limit: float) -> None:
+    verdict = "ok" if cost.processor <= limit else "TOO SLOW"
+    print(
+        f"{what:<44} wall {cost.wall * 1000:9.1f} ms   processor {cost.processor * 1000:9.1f} ms   "
+        f"limit {limit * 1000:6.0f} ms   {verdict}"
+    )
 
 
 def main() -> None:
@@ -114,21 +138,21 @@ def main() -> None:
         timed(lambda: [grade(tagged(a), g, options=o) for a, g, o in picks]),
         2.0,
     )
-    start_checker()
-    report("start of the math checker", timed(lambda: same_expression("x+1", "1+x")), 10.0)
+    report("start of the math checker", timed(lambda: same_expression("x+1", "1+x")), 4.0)
     formulas = expressions(1_000, rng)
     with ThreadPoolExecutor(2) as threads:
-        report(
-            "1,000 LaTeX answers, 2 threads",
-            timed(lambda: list(threads.map(lambda row: grade(tagged(row[0]), row[1]), formulas))),
-            20.0,
-        )
+        work = partial(threads.map, lambda row: grade(tagged(row[0]), row[1]), formulas)
+        report("1,000 LaTeX answers, 2 workers and their start", timed(lambda: list(work())), 40.0)
     for gold in ("3", "x^{2}-1", "B"):
-        slowest = max(
-            HOSTILE_ANSWERS, key=lambda a, gold=gold: timed(lambda: grade(tagged(a), gold))
-        )
-        seconds = timed(lambda gold=gold, a=slowest: grade(tagged(a + " "), gold))
-        report(f"slowest hostile answer to {gold}: {slowest[:12]}", seconds, 2.0)
+        report(f"slowest hostile answer to {gold}", slowest_hostile(gold), 2.0)
+
+
+def slowest_hostile(gold: str) -> Cost:
+    """The most expensive of the hostile answers, the start of the checker taken off."""
+    start = timed(lambda: same_expression("x+2", "2+x")).processor
+    costs = [timed(partial(grade, tagged(answer), gold)) for answer in HOSTILE_ANSWERS]
+    slowest = max(costs, key=lambda cost: cost.processor)
+    return Cost(slowest.wall, max(slowest.processor - start, 0.0))
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ class Question:
 def write_run(folder: Path, size: Size | None = None) -> Path:
     """A complete run folder, evaluations before and after included."""
     size = size or Size()
-    rng = random.Random(size.seed)
-    questions = [_question(rng, number) for number in range(size.questions)]
+    questions_rng, rng = random.Random("questions"), random.Random(size.seed)
+    questions = [_question(questions_rng, number) for number in range(size.questions)]
     (folder / "images").mkdir(parents=True, exist_ok=True)
     _write_json(folder / "config.json", _config(size))
     _write_json(folder / "env.json", _environment())

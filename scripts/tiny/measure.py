@@ -29,9 +29,9 @@ from observe_r1.text import system_prompt
 from observe_r1.types import Sample, ScoredGroup
 
 PROBE_SEED = 1
-PROBE_SIZE = 2000
+PROBE_SIZE = 1000
 ROLLOUTS = 8
-CARD_SIZE = 500
+CARD_SIZE = 200
 
 
 def sample_groups(

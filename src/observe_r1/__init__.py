@@ -8,8 +8,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import observe_r1.train as _train_package
-
 if TYPE_CHECKING:
     from observe_r1.data.ladder import build_ladder
     from observe_r1.eval.run import evaluate
@@ -38,7 +36,7 @@ class _TrainPackage(ModuleType):
 
 # The package sits on the public name of the function, so the package itself can be called. Both
 # "from observe_r1 import train" and "import observe_r1.train.loop" then mean what they say.
-_train_package.__class__ = _TrainPackage
+import_module("observe_r1.train").__class__ = _TrainPackage
 
 
 def __getattr__(name: str) -> Any:

@@ -154,3 +154,65 @@ def test_the_demonstration_end_to_end(places, tmp_path):
     assert {row["sample_id"] for row in predictions(result.run, "before")} <= asked
     trained = {row["sample_id"] for row in rows(result.run / "rollouts.jsonl")}
     assert not trained & {row["sample_id"] for row in predictions(result.run, "before")}
+
+
+@pytest.mark.slow
+def test_an_experiment_runs_stops_and_goes_on(places, tmp_path):
+    from observe_r1.experiments.plan import Experiment
+    from observe_r1.experiments.running import run_experiment, trials_of, write_results
+    from observe_r1.experiments.verdicts import NOT_DECIDED
+
+    experiment = Experiment.model_validate(
+        {
+            "name": "small", "title": "Small", "recipe": "observe_r1", "model": places["model"],
+            "probed": 6, "overrides": ["rl.max_steps=2", "rl.curriculum.epochs=none", *SMALL],
+            "measure": {"questions": 4, "samples": 2, "curve_questions": 2, "curve_every": 1},
+            "arms": [
+                {"name": "full", "summary": "all", "seeds": 2},
+                {"name": "grpo", "summary": "plain", "seeds": 2, "mixing": "none",
+                 "overrides": ["rl.bonus=none", "rl.weight.type=uniform"]},
+            ],
+            "claims": [{"claim": "better", "better": "full", "worse": "grpo", "metric": "accuracy",
+                        "smallest": 0.1}],
+            "quick": {"arms": ["full"]},
+        }
+    )  # fmt: skip
+    assert len(trials_of(experiment)) == 4
+    seen = []
+
+    def stop_after_two(trial, result):
+        seen.append(trial)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment, tmp_path / "out", notify=stop_after_two)
+    again = []
+    found = run_experiment(experiment, tmp_path / "out", notify=lambda t, r: again.append(t))
+    assert len(again) == 2
+    assert found.keys() == {"full", "grpo"}
+    assert found["full"].keys() == {0, 1}
+    assert {"accuracy", "curve_area", "sight_gap", "tokens_generated"} <= found["full"][0].keys()
+    path = write_results(experiment, found, tmp_path / "results", quick=False)
+    (claim,) = json.loads(path.read_text())["claims"]
+    assert claim["verdict"] in (NOT_DECIDED, "does not")
+
+
+@pytest.mark.slow
+def test_the_real_mathvision_questions_are_accounted_for_exactly(
+    places, real_questions, tmp_path, capsys
+):
+    arguments = [
+        "eval", places["model"], "--benchmark", "mathvision", "--source", str(real_questions),
+        "--out", str(tmp_path / "out"), "--samples", "1", "--max-new-tokens", "4",
+    ]  # fmt: skip
+    result = run_json(arguments, capsys)
+    accounting = result["benchmark"]
+    asked = accounting["num_rows"] - sum(accounting["left_out"].values())
+    for name in ("mathvision", "mathvision-greedy"):
+        scores = result["scores"][name]
+        assert scores["num_questions"] == asked
+        assert scores["num_missing"] == 0
+        assert len(rows(tmp_path / "out" / "eval" / name / "predictions.jsonl")) == asked
+        assert sum(part["num_questions"] for part in scores["per_family"].values()) == asked
+        assert result["official"][name]["rule"] == "official rule"

@@ -2,11 +2,11 @@
 
 import pytest
 
+from fakes import byte_processor, picture, tiny_model
 from observe_r1.data.ladder import LadderConfig, build_ladder
 from observe_r1.data.ladder_folder import write_ladder
 from observe_r1.grading import grade
 from observe_r1.types import Sample
-from fakes import byte_processor, picture, tiny_model
 
 
 def write_small_ladder(folder) -> None:

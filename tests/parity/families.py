@@ -54,7 +54,9 @@ def _qwen2_vl() -> Any:
 
 
 def _qwen2_5_vl() -> Any:
-    return _qwen(t.Qwen2_5_VLConfig, _QWEN_TOWER | {"window_size": 56, "fullatt_block_indexes": [1]})
+    return _qwen(
+        t.Qwen2_5_VLConfig, _QWEN_TOWER | {"window_size": 56, "fullatt_block_indexes": [1]}
+    )
 
 
 def _qwen3_vl() -> Any:

@@ -14,7 +14,11 @@ FROZEN = {"freeze_vision": True, "freeze_aligner": True}
 
 def language_gradient(policy, rows) -> torch.Tensor:
     policy.packed(rows).logprobs_N.sum().backward()
-    found = [p.grad for n, p in policy.packed.named_parameters() if p.grad is not None and "visual" not in n]
+    found = [
+        p.grad
+        for n, p in policy.packed.named_parameters()
+        if p.grad is not None and "visual" not in n
+    ]
     return torch.cat([g.flatten() for g in found])
 
 

@@ -60,7 +60,9 @@ def trl_loss(logprobs: torch.Tensor, **settings: Any) -> torch.Tensor:
     return GRPOTrainer._compute_loss(trainer, None, batch)
 
 
-def our_loss(logprobs: list[torch.Tensor], config: Any, **given: list[torch.Tensor]) -> torch.Tensor:
+def our_loss(
+    logprobs: list[torch.Tensor], config: Any, **given: list[torch.Tensor]
+) -> torch.Tensor:
     sizes = torch.tensor(LENGTHS)
     denominators = Denominators(
         num_tokens=sum(LENGTHS), num_completions=len(LENGTHS), max_new_tokens=MAX_LENGTH

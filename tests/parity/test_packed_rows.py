@@ -16,7 +16,9 @@ COMPLETIONS = ((21, 150, 33, 47, 90, 1), (99, 1, 60), (64,), (25, 26, 27, 28, 29
 WEIGHTS = (1.3, -0.7, 0.9, 0.4)
 
 
-def separate_logprobs(policy: Policy, prompt: EncodedPrompt, completion: tuple[int, ...]) -> torch.Tensor:
+def separate_logprobs(
+    policy: Policy, prompt: EncodedPrompt, completion: tuple[int, ...]
+) -> torch.Tensor:
     """The model's own forward of one row, with its own masks and positions."""
     model = base_model(policy.model)
     row = torch.cat([prompt.ids_L, torch.tensor(completion)])[None]
@@ -69,4 +71,6 @@ def test_every_family_has_its_images_in_the_log_probs() -> None:
         prompt = family_prompt(policy, name, seed=1)
         seen = policy.packed([pack_group(prompt, COMPLETIONS)]).logprobs_N
         prompt.vision["pixel_values"].mul_(-1)
-        assert (policy.packed([pack_group(prompt, COMPLETIONS)]).logprobs_N - seen).abs().max() > 1e-3
+        assert (
+            policy.packed([pack_group(prompt, COMPLETIONS)]).logprobs_N - seen
+        ).abs().max() > 1e-3

@@ -5,6 +5,7 @@ gets plain lines.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
+IS_SECOND = os.environ.get("RANK", "0") != "0"
+"""One of several processes of a launcher, and not the first: the first one talks for all."""
+
+out = Console(highlight=False, soft_wrap=True, quiet=IS_SECOND)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Item = TypeVar("Item")
@@ -48,7 +52,7 @@ def print_json(result: Mapping[str, Any]) -> None:
 
 
 def finish(result: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
+    if as_json and not IS_SECOND:
         print_json(result)
 
 
@@ -75,7 +79,7 @@ def progress(what: str, total: int | None) -> Iterator[Tick]:
                 ...
                 tick()
     """
-    if not err.is_terminal:
+    if IS_SECOND or not err.is_terminal:
         yield lambda done=1, note="": None
         return
     from rich.progress import (

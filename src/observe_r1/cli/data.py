@@ -27,9 +27,14 @@ app = typer.Typer(
 
 Source = Annotated[str, typer.Argument(metavar="SRC", help="A file, a folder, a hub id, puzzles.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A data folder.")]
-As = Annotated[str, typer.Option("--as", metavar="ADAPTER", help="Format of the source.")]
+As = Annotated[
+    str,
+    typer.Option("--as", metavar="ADAPTER", help="Format of the source; a table: 'table'."),
+]
 Out = Annotated[Path, typer.Option(help="The data folder to write.")]
-Model = Annotated[str, typer.Option(help="A checkpoint, or the built-in 'tiny'.")]
+Model = Annotated[
+    str, typer.Option(help="A checkpoint, or the built-in 'tiny'; at endpoints, their name for it.")
+]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what --out holds.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
@@ -44,7 +49,9 @@ Against = Annotated[
 Endpoints = Annotated[
     list[str] | None,
     typer.Option(
-        "--endpoint", metavar="URL", help="OpenAI-compatible servers; they share the work."
+        "--endpoint",
+        metavar="URL",
+        help="OpenAI-compatible servers, sharing the work; OPENAI_API_KEY is sent.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many rows.")]
@@ -57,7 +64,7 @@ Size = Annotated[int | None, typer.Option(min=1, help="Samples in the ladder.")]
 def import_(
     source: Source,
     out: Out,
-    adapter: As,
+    adapter: As = "",
     column: Columns = None,
     images: Annotated[Path | None, typer.Option(help="Where image paths lead.")] = None,
     against: Against = None,
@@ -114,6 +121,9 @@ def probe(
     ] = "tagged",
     concurrency: Annotated[int, typer.Option(min=1, help="Requests to endpoints at a time.")] = 16,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples a call of the engine.")] = 16,
+    extra_at_ends: Annotated[
+        int, typer.Option(min=0, help="More rollouts where all were right or all wrong.")
+    ] = 0,
     limit: Limit = None,
     seed: Seed = 0,
     json: Json = False,
@@ -129,6 +139,7 @@ def probe(
             "extract": extract,
             "sampling": Sampling(temperature=temperature, max_new_tokens=max_tokens),
             "direct": direct,
+            "extra_at_ends": extra_at_ends,
             "batch_size": 1 if endpoint else batch_size,
             "workers": concurrency if endpoint else 1,
             "seed": seed,
@@ -155,6 +166,9 @@ def ladder(
     decisions: Annotated[
         Path | None, typer.Option(help="What 'data review' decided; DIR/decisions.jsonl without.")
     ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A training run whose solve rates grade the samples anew.")
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     json: Json = False,
@@ -164,14 +178,14 @@ def ladder(
 
     settings = {"size": size, "mixing": mixing, "easy_cut": easy_cut, "unsolved": unsolved}
     config = LadderConfig.build(settings, "the ladder")
-    finish(_ladder(folder, out, config, decisions, seed, force), json)
+    finish(_ladder(folder, out, config, decisions, run, seed, force), json)
 
 
 @app.command()
 def build(
     source: Source,
     out: Out,
-    adapter: As,
+    adapter: As = "",
     model: Model = "tiny",
     column: Columns = None,
     images: Annotated[Path | None, typer.Option(help="Where image paths lead.")] = None,
@@ -207,7 +221,7 @@ def build(
         _import(source, adapter, samples, ImportConfig(limit=limit), column or [], images,
                 against or [], None, seed, True)  # fmt: skip
     _probe(samples, model, probing, endpoint or [], "shared_prefill", None, None)
-    finish(_ladder(samples, out, arranging, None, seed, True), json)
+    finish(_ladder(samples, out, arranging, None, None, seed, True), json)
 
 
 @app.command()
@@ -296,20 +310,21 @@ def _probe(
     from observe_r1.data.store import read_samples
     from observe_r1.probe import ProbeStore, read_results
     from observe_r1.probe import probe as run_probe
-    from observe_r1.probe.engines import open_engine
 
     samples = read_samples(folder)
     samples = samples[:limit] if limit else samples
-    with ProbeStore(folder / "probe", config.identity(model, direct_model)) as store:
-        engine = open_engine(model, endpoints, engine_type, config.workers)
-        smaller = open_engine(direct_model, [], engine_type, 1) if direct_model else None
+    name, engine = _open_engine(model, endpoints, engine_type, config.workers)
+    smaller_name, smaller = (
+        _open_engine(direct_model, [], engine_type, 1) if direct_model else (None, None)
+    )
+    with ProbeStore(folder / "probe", config.identity(name, smaller_name)) as store:
         stages = 2 if config.direct else 1
         with progress("probing", stages * len(samples)) as tick:
             summary = run_probe(
                 samples, engine, config, store, direct_engine=smaller,
                 on_progress=lambda stage, done: tick(done, stage),
             )  # fmt: skip
-        engine.close()
+    engine.close()
     results = read_results(folder / "probe")
     levels = [difficulty.level for difficulty in results.difficulty.values()]
     print_table("Samples by difficulty level", ("level", "samples"),
@@ -328,21 +343,46 @@ def _probe(
     }
 
 
+def _open_engine(
+    model: str, endpoints: list[str], engine_type: str, concurrency: int
+) -> tuple[str, Any]:
+    """The engine, and the name its answers are stored under."""
+    import os
+
+    from observe_r1.probe.engines import open_engine
+    from observe_r1.stages.models import TINY, locate_model
+    from observe_r1.stages.quiet import quiet_libraries
+
+    if endpoints:
+        named = "" if model == TINY else model
+        key = os.environ.get("OPENAI_API_KEY")
+        engine: Any = open_engine(named, endpoints, concurrency=concurrency, api_key=key)
+        return engine.client.model, engine
+    quiet_libraries()
+    found = locate_model(model)
+    return found, open_engine(found, engine=engine_type)
+
+
 def _ladder(
     folder: Path,
     out: Path,
     config: "LadderConfig",
     decisions: Path | None,
+    run: Path | None,
     seed: int,
     force: bool,
 ) -> dict[str, Any]:
     from observe_r1.data.ladder import build_ladder
     from observe_r1.data.ladder_folder import write_ladder
+    from observe_r1.data.regrading import regrade_by_run
     from observe_r1.probe.review import read_reviewed
 
     reviewed = read_reviewed(folder, decisions)
+    difficulty = reviewed.difficulty
+    if run:
+        difficulty = regrade_by_run(reviewed.samples, run, difficulty)
     arranged = build_ladder(
-        reviewed.samples, reviewed.difficulty, config, seed=seed,
+        reviewed.samples, difficulty, config, seed=seed,
         answered_directly=reviewed.answered_directly, decisions=reviewed.decisions,
     )  # fmt: skip
     card = write_ladder(

@@ -1,13 +1,16 @@
 """``observe-r1 demo``: a vision-language model learns, on this machine, while you watch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from observe_r1.cli.console import Stopped, finish, print_table, progress, say
+from observe_r1.cli.console import Stopped, complain, err, finish, print_table, progress, say
 
 if TYPE_CHECKING:
+    from observe_r1.cli.console import Tick
     from observe_r1.eval.paired import Gain
     from observe_r1.eval.scores import Scores
     from observe_r1.stages.demo import DemoResult
@@ -31,7 +34,7 @@ def demo(
     sizes = DemoSizes(overrides=tuple(overrides or ()))
     say("recipe observe_r1, preset tiny: model tiny, puzzles of its mix")
     try:
-        result = Demo(out=out, sizes=sizes, seed=seed, watch=progress).run()
+        result = Demo(out=out, sizes=sizes, seed=seed, watch=_watch).run()
     except KeyboardInterrupt:
         raise Stopped(
             f"What there is so far is in {out}. Start again with: observe-r1 demo"
@@ -39,6 +42,15 @@ def demo(
     gains = _gains(result)
     _print_result(result, gains)
     finish(_as_json(result, gains), json)
+
+
+@contextmanager
+def _watch(name: str, total: int | None) -> "Iterator[Tick]":
+    """A bar on a terminal; elsewhere a line at the beginning of each part."""
+    if not err.is_terminal:
+        complain(f"{name} ({total:,})" if total else name)
+    with progress(name, total) as tick:
+        yield tick
 
 
 def _free_folder(wanted: Path) -> Path:

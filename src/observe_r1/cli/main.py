@@ -5,6 +5,8 @@ a mistake of ours.
 """
 
 import errno
+import os
+import re
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -123,6 +125,8 @@ def call(arguments: list[str] | None = None) -> int:
         return _refuse(_missing_package(error))
     except OSError as error:
         return _refuse(_disk_problem(error))
+    except Exception as error:  # safetensors has an error of its own, which cannot be named here:
+        return _refuse(_weights_problem(error))  # importing it would load a deep-learning stack
     if status == INTERRUPTED:  # how newer versions of Typer report Ctrl-C
         return _interrupted()
     return status if isinstance(status, int) else 0
@@ -161,6 +165,16 @@ def _disk_problem(error: OSError) -> str:
     if error.errno in (errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.EIO):
         return f"{error.strerror}{where}."
     raise error
+
+
+def _weights_problem(error: Exception) -> str:
+    """Weights that cannot be written or read; re-raises everything else."""
+    if type(error).__name__ != "SafetensorError":
+        raise error
+    number = re.search(r"os error (\d+)", str(error))
+    if number is not None:
+        return _disk_problem(OSError(int(number[1]), os.strerror(int(number[1]))))
+    return f"a weights file is broken: {error}. Take an older checkpoint, or copy it again."
 
 
 _mount()

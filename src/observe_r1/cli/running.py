@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from observe_r1.cli.console import Stopped, Tick, complain, err, progress, say
+from observe_r1.cli.console import IS_SECOND, Stopped, Tick, complain, err, progress, say
 
 if TYPE_CHECKING:
     from observe_r1.config.run import RunConfig
@@ -43,7 +43,7 @@ class StepLine:
         note = summary(metrics)
         self.tick(step - self.step, note)  # a resumed run begins further on
         self.step, self.metrics = step, metrics
-        if not err.is_terminal and (step % PLAIN_EVERY == 0 or step in (1, total)):
+        if not (IS_SECOND or err.is_terminal) and (step % PLAIN_EVERY == 0 or step in (1, total)):
             of = f"/{total}" if total else ""
             complain(f"{stage} step {step}{of}: {note}")
 

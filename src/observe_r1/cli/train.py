@@ -109,7 +109,8 @@ def _size_lines(sizes: Any) -> str:
     else:
         parts = ", ".join(f"{name} {gb:.2g}" for name, gb in sizes.memory_gb.items() if gb > 0)
         lines.append(
-            f"memory              about {sizes.total_memory_gb:.2g} GB (rule of thumb; {parts})"
+            f"memory              about {sizes.total_memory_gb:.2g} GB over all GPUs "
+            f"(rule of thumb; {parts})"
         )
     return "\n  ".join(lines)
 
@@ -138,9 +139,11 @@ def _count_questions(data: str) -> int | None:
 def _writable(run: "RunConfig", out: Path | None, resume: bool) -> Path:
     """The run folder, once it is certain that the run can start in it."""
     from observe_r1.errors import ConfigError
+    from observe_r1.stages.environment import is_main_process
     from observe_r1.stages.pipeline import check_can_start
 
     if out is None:
         raise ConfigError("no run folder was given. Say where to write: --out runs/NAME.")
-    check_can_start(run, out, resume)
+    if is_main_process():
+        check_can_start(run, out, resume)
     return out

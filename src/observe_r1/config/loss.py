@@ -24,8 +24,8 @@ class KL(Config):
     """With r = log π - log π_ref: k1 = r, k2 = r²/2, k3 = exp(-r) - 1 + r."""
 
     place: Literal["loss", "reward"] = "loss"
-    """``loss`` adds β·KL to every token's loss; ``reward`` takes β·Σ KL of a token and all that follow
-    it from the token's advantage."""
+    """``loss`` adds β·KL to every token's loss; ``reward`` takes β·Σ KL of a token and all that
+    follow it from the token's advantage."""
 
 
 class LossBase(Config):

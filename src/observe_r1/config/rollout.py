@@ -56,26 +56,20 @@ class SharedPrefill(Config):
     prefill_tokens: int = Field(default=16384, ge=1)
     """Prompt tokens computed in one forward pass."""
 
-    compile: bool = False
-    """On an accelerator: fixed shapes and CUDA graphs for the decoding step."""
-
 
 class VLLM(Config):
-    """vLLM, in this process or behind a server; it has an environment of its own."""
+    """vLLM in this process, sharing the device; it has an environment of its own."""
 
     type: Literal["vllm"] = "vllm"
-
-    mode: Literal["in_process", "server"] = "in_process"
-    """Where vLLM lives: sharing the device, or answering at ``base_url``."""
-
-    base_url: str = "http://127.0.0.1:8000/v1"
-    """Where the server answers (``mode = "server"``)."""
 
     memory_share: float = Field(default=0.5, gt=0.0, lt=1.0)
     """Share of the device's memory that vLLM takes while it generates."""
 
     max_model_length: int | None = Field(default=None, ge=1)
     """Prompt and completion together; None: what the model was made for."""
+
+    max_images: int = Field(default=8, ge=1)
+    """Most images a prompt may have."""
 
     sleep: bool = True
     """Give the memory back between rollouts (accelerators only)."""

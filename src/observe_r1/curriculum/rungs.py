@@ -58,6 +58,7 @@ class RungsCurriculum(Curriculum):
         """Number of moves so far: each visit shuffles its rung anew."""
         self.drawn = 0
         self.recent: list[float] = []
+        self._order: tuple[tuple[int, int] | None, list[int]] = (None, [])
 
     def choose(self, n: int, rng: random.Random) -> list[int]:
         return [self._draw() for _ in range(n)]
@@ -73,9 +74,12 @@ class RungsCurriculum(Curriculum):
         return self._pass_order(passes)[place]
 
     def _pass_order(self, passes: int) -> list[int]:
-        order = list(self.members[self.rung])
-        random.Random(f"{self.seed}/visit/{self.visit}/{passes}").shuffle(order)
-        return order
+        key = (self.visit, passes)
+        if self._order[0] != key:  # shuffled once a pass, not once a draw
+            order = list(self.members[self.rung])
+            random.Random(f"{self.seed}/visit/{self.visit}/{passes}").shuffle(order)
+            self._order = key, order
+        return self._order[1]
 
     def learn(self, index: int, solve_rate: float) -> None:
         if self.rung_of[index] != self.rung:  # drawn before the last move
@@ -102,6 +106,7 @@ class RungsCurriculum(Curriculum):
     def load_own_state(self, state: Mapping[str, Any]) -> None:
         self.rung, self.visit = state["rung"], state["visit"]
         self.drawn, self.recent = state["drawn"], list(state["recent"])
+        self._order = (None, [])
 
     def metrics(self) -> dict[str, float]:
         place = {"curriculum/rung": self.names[self.rung], "curriculum/moves": float(self.visit)}

@@ -55,9 +55,10 @@ class Difficulty:
     """Mean length of all rollouts, in tokens."""
     correct_complexity: float | None
     """Mean length of the correct ones; None where none is."""
-    answer_entropy: float
-    """Entropy of the answers given, in bits: 0 when all agree, log2(N) when none do."""
-    truncated_share: float
+    answer_entropy: float | None
+    """Entropy of the answers given, in bits: 0 when all agree, log2(N) when none do.
+    None where the answers were not kept."""
+    truncated_share: float | None
 
 
 def measure_difficulty(

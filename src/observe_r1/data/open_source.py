@@ -31,17 +31,29 @@ def open_source(
     Example:
         rows, adapter = open_source("MathVision/testmini.jsonl", "mathvision")
     """
-    if adapter_name == "puzzles":
+    if adapter_name == "puzzles" or (not adapter_name and source == "puzzles"):
         rows = puzzle_rows(source, count=limit or _DEFAULT_PUZZLES, seed=seed)
         return rows, replace(get_adapter("ladder"), title="built-in puzzles")
-    adapter = get_adapter(adapter_name)
+    adapter = get_adapter(adapter_name or _guess(source))
     if columns:
         if adapter_name != "table":
             raise ConfigError(f"--column belongs to --as table; '{adapter_name}' has its own.")
         adapter = table_adapter(dict(_mapping(column) for column in columns))
     if Path(source).exists():
-        return find_rows(Path(source), adapter.records), adapter
+        inside = Path(source) / "data"
+        own = adapter.name == "ladder" and inside.is_dir()
+        return find_rows(inside if own else Path(source), adapter.records), adapter
     return _hub_rows(source), adapter
+
+
+def _guess(source: str) -> str:
+    """The format of a source that is plain to see."""
+    if any((Path(source) / "data").glob("train-*.parquet")):
+        return "ladder"
+    raise ConfigError(
+        f"the format of '{source}' must be named: --as ADAPTER, one of {', '.join(ADAPTERS)}, "
+        "puzzles."
+    )
 
 
 def _mapping(column: str) -> tuple[str, str]:

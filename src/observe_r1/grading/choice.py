@@ -13,7 +13,7 @@ from observe_r1.grading.quantity import read_quantity, same_quantity
 OPEN_LETTERS = "ABCDEFGHIJ"
 """Letters that count where the options are not known."""
 
-_BARE = re.compile(r"^[\s(\[{*\"'`]*([A-Za-z])[\s)\]}*\"'`.:,;]*$")
+_BARE = re.compile(r"^[\s(\[{<*\"'`]*([A-Za-z])[\s)\]}>*\"'`.:,;]*$")
 _LED = re.compile(r"^[\s(\[*]*([A-Z])(?:\s*[)\]*]*\s*[.:,)\-]|\s*[)\]]|\s*=)[\s*)]*(?=\S)")
 _TOKEN = re.compile(r"(?<![A-Za-z0-9\\_'$^])([A-Z])(?![A-Za-z0-9_'^]|\s*\\?[=+*<>])")
 _SHOWN = re.compile(r"\(([A-Z])\)")

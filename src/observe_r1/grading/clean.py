@@ -47,6 +47,7 @@ _SPACES = re.compile(
 )
 _FRACTIONS = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _DEGREES = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degrees?(?![a-zA-Z])")
+_TYPED_DEGREES = re.compile(r"(?<=[0-9])\s*\^\s*(?:\{o\}|o(?![a-zA-Z]))")
 _NAMES = re.compile(r"\\(le|ge|ne|lt|gt)q?(?:slant)?(?![a-zA-Z])")
 _COMMANDS = (
     (re.compile(r"\\(?:cdot|times|ast)(?![a-zA-Z])"), " * "),
@@ -92,6 +93,8 @@ def clean(text: str) -> str:
     text = text.replace("{,}", ",").replace("\\!", "").replace("\\%", "%").replace("\\&", "&")
     if "\\" in text:
         text = _clean_commands(text)
+    if "^" in text:
+        text = _TYPED_DEGREES.sub(" deg ", text)
     text = _DELIMITERS.sub(" ", text)
     text = re.sub(r"\s+", " ", text).replace(" ^", "^")
     return text.strip().rstrip(".,;: ").strip("`").strip()

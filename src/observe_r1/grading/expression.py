@@ -23,6 +23,8 @@ _LONG_POWER = re.compile(r"\^\s*(-?[0-9]{2,}|-[0-9a-zA-Z])")
 _POWER_GROUP = re.compile(r"\^\s*\(([^()]*)\)")
 _WORD = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{3,}")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+_ANGLE = re.compile(r"\{?([0-9]+(?:\.[0-9]+)?)\s*deg(?:\s*\})?(?![a-z])")
 _INFINITY = re.compile(r"^([-+]?)\s*(?:\\infty|oo|inf|infinity)$", re.I)
 
 
@@ -33,6 +35,8 @@ def to_latex(text: str) -> str:
     text = _BARE_PI.sub(r"\\pi ", text)
     text = _POWER_GROUP.sub(r"^{\1}", text)
     text = _LONG_POWER.sub(r"^{\1}", text)
+    if _TRIGONOMETRIC.search(text):
+        text = _ANGLE.sub(r"\\frac{\1\\pi}{180}", text)
     text = text.replace(" deg ", "^{\\circ}").removesuffix(" deg")
     return text.replace("*", "\\cdot ").replace("≈", "=").strip()
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from observe_r1.errors import DataError
 from observe_r1.grading.choice import gold_letter, letters_for, read_choice
+from observe_r1.grading.clean import clean
 from observe_r1.grading.expression import grade_expression, holds_function
 from observe_r1.grading.extract import Extract, extract_answer, last_box, last_formula
 from observe_r1.grading.kinds import check_gold, infer_kind, part_golds
@@ -85,6 +86,9 @@ def _unbox(answer: str) -> str:
     return answer
 
 
+_CLOCK = re.compile(r"[0-9]{1,2}:[0-5][0-9]")
+"""Read as a time of day: 4:10 is not 12:30, though the quotients are equal."""
+
 Judged = tuple[bool | None, str]
 """Right or wrong, None where the answer cannot be read; and why."""
 
@@ -95,6 +99,9 @@ def _number(
     wanted = read_quantity(gold)
     if wanted is None:
         raise DataError(f"gold answer {gold[:80]!r} is not a number.")
+    if _CLOCK.fullmatch(gold.strip()) and _CLOCK.fullmatch(clean(answer)):
+        correct = clean(answer).lstrip("0") == gold.strip().lstrip("0")
+        return correct, "the same time" if correct else "another time"
     sides = read_quantities(answer)
     if any(same_quantity(wanted, side) for side in sides):
         return True, "equal numbers"

@@ -1,7 +1,7 @@
 """math-verify behind a time limit that holds in any thread.
 
     any thread ──request──▶ worker process (alarm inside) ──verdict──▶ any thread
-                            └─ no verdict in time: killed, a new one starts in the background
+                            └─ ended by the kernel: a new one starts in the background
 
 Two workers start when they are first needed and stay. Verdicts are cached.
 """
@@ -12,6 +12,7 @@ import json
 import os
 import queue
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -20,11 +21,11 @@ from dataclasses import dataclass
 
 from observe_r1.errors import EngineError
 
-SOFT_SECONDS = 1.2
-"""The alarm inside the worker."""
-HARD_SECONDS = 1.6
-"""Without a verdict by then the worker is killed."""
-START_SECONDS = 120.0
+COMPARE_SECONDS = 0.9
+"""Processor time the worker may spend on one comparison; the kernel ends it at two seconds."""
+ANSWER_SECONDS = 60.0
+"""Longest wait for a verdict: only a machine that is all but standing still comes near."""
+START_SECONDS = 300.0
 NUM_WORKERS = 2
 MAX_VERDICTS = 20_000
 
@@ -74,15 +75,24 @@ class Worker:
 
     def ask(self, gold: str, answer: str | None) -> Verdict:
         self.wait_until_ready()
-        request = {"gold": gold, "answer": answer, "seconds": SOFT_SECONDS}
+        request = {"gold": gold, "answer": answer, "seconds": COMPARE_SECONDS}
         line = self._exchange((json.dumps(request) + "\n").encode())
         if line is None:
-            problem = "time" if self._process and self._process.poll() is None else "crash"
+            problem = self._cause_of_death()
             self.stop()
             self.start()
             return Verdict(False, problem)
         reply = json.loads(line)
         return Verdict(reply["equal"], reply.get("problem", ""))
+
+    def _cause_of_death(self) -> str:
+        """Why there was no verdict: out of time, by the kernel's hand or by ours, or a crash."""
+        assert self._process is not None
+        try:
+            status = self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            return "time"
+        return "time" if status in (-signal.SIGXCPU, -signal.SIGKILL) else "crash"
 
     def _exchange(self, request: bytes) -> bytes | None:
         assert self._process is not None and self._process.stdin is not None
@@ -91,7 +101,7 @@ class Worker:
             self._process.stdin.flush()
         except OSError:
             return None
-        return self._read_line(HARD_SECONDS)
+        return self._read_line(ANSWER_SECONDS)
 
     def _read_line(self, seconds: float) -> bytes | None:
         """One line of the worker's output; None when time runs out or the pipe ends."""
@@ -174,7 +184,14 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-atexit.register(lambda: _pool.stop())
+
+
+def stop_checker() -> None:
+    """End the workers; the next comparison starts them again."""
+    _pool.stop()
+
+
+atexit.register(stop_checker)
 
 
 _verdicts: dict[tuple[str, str], Verdict] = {}

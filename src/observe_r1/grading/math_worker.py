@@ -1,8 +1,9 @@
 """The process in which math-verify runs: one JSON request a line in, one verdict a line out.
 
 Only its LaTeX grammar is used. Its plain-expression reader hands text to Python's ``eval`` and is
-never called: model output is data. An alarm ends a slow comparison from within; the parent kills
-the process when even that fails.
+never called: model output is data. Limits count processor time, so that a busy machine does not
+turn right answers into wrong ones: an alarm ends a slow comparison from within, and where that
+cannot be heard the kernel ends the process.
 """
 
 import json
@@ -10,9 +11,12 @@ import os
 import select
 import signal
 import sys
+import time
 from typing import Any
 
 IDLE_SECONDS = 20.0
+KILL_AFTER_SECONDS = 2
+"""Processor time of one comparison after which the kernel ends the process; whole seconds."""
 MAX_MEMORY_BYTES = 3 << 30
 
 
@@ -25,7 +29,7 @@ def main() -> None:
     _limit_memory()
     parent = os.getppid()
     compare = _load()
-    signal.signal(signal.SIGALRM, _on_alarm)
+    signal.signal(signal.SIGPROF, _on_alarm)
     _reply({"ready": True})
     while os.getppid() == parent:
         if not select.select([sys.stdin], [], [], IDLE_SECONDS)[0]:
@@ -49,9 +53,20 @@ def _limit_memory() -> None:
     import resource
 
     try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     except (ValueError, OSError):  # some systems refuse; the time limit still holds
         return
+
+
+def _limit_time(seconds: float) -> None:
+    """Arm the alarm, and the kernel's limit behind it."""
+    import resource
+
+    used = int(time.process_time())
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (used + KILL_AFTER_SECONDS, most))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _load() -> Any:
@@ -129,7 +144,7 @@ def _value_at(expression: Any, shift: Any) -> Any:
 
 
 def _answer(compare: Any, request: dict[str, Any]) -> dict[str, Any]:
-    signal.setitimer(signal.ITIMER_REAL, request["seconds"])
+    _limit_time(request["seconds"])
     try:
         return compare(request["gold"], request["answer"])
     except OutOfTime:
@@ -137,7 +152,7 @@ def _answer(compare: Any, request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # whatever a hostile formula does, it is no match
         return {"equal": False, "problem": type(error).__name__}
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 if __name__ == "__main__":

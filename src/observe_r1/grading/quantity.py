@@ -50,6 +50,8 @@ _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9]| [0-9])")
 _PLAIN = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*\^)")
+_BARE_ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*(?:\(([^()]*)\)|([0-9]+))")
+_BARE_PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
 _RATIO_WORDS = re.compile(r"^([0-9]+)\s+to\s+([0-9]+)$")
 _UNIT_FRACTION = re.compile(
     r"(?<=[0-9\s])\\frac\s*\{\s*([a-zA-Z]+)\s*\}\s*\{\s*([a-zA-Z^0-9{}]+?)\s*\}"
@@ -66,7 +68,10 @@ _LEAD = re.compile(
 _CURRENCY = re.compile(r"^(?:US\s*)?(dollars_sign|€|£)\s*")
 _SIDES = re.compile(r"\s*(?:=|≈|\\equiv(?![a-zA-Z]))+\s*")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne|neq)(?![a-zA-Z])|(?<![0-9)])\s*!=")
-_FIRST_NUMBER = re.compile(r"[-+]?(?:\\frac|\\sqrt|\\pi|\.?[0-9]|\()")
+_FIRST_NUMBER = re.compile(r"(?:[-+]\s*)?(?:\\frac|\\sqrt|\\pi|\.?[0-9]|\()")
+_LEADS_TO_SIGN = frozenset(
+    "is are equals equal be was to value answer result of exactly so get gives".split()  # noqa: SIM905
+)
 _LABEL = re.compile(
     r"^[A-Za-z](?:_\{?[A-Za-z0-9]\}?)?$|^\\(?:theta|alpha|beta|phi|gamma|lambda|mu)$"
 )
@@ -110,6 +115,8 @@ def read_quantities(text: str, *, spaced_thousands: bool = True) -> tuple[Quanti
     if spaced_thousands:
         text = _SPACED_THOUSANDS.sub(lambda m: m.group().replace(" ", ""), text)
     text = _TIMES_TEN.sub(" * ", text)
+    text = _BARE_ROOT.sub(lambda m: "\\sqrt{" + (m[1] or m[2] or "") + "}", text)
+    text = _BARE_PI.sub("\\\\pi", text)
     text = _RATIO_WORDS.sub(r"\1:\2", text)
     text = _UNIT_FRACTION.sub(r" \1/\2", text)
     if not text or "±" in text or "\\pm" in text:
@@ -214,9 +221,9 @@ def _read_front(text: str) -> Quantity | None:
     if start is None:
         return None
     before = text[: start.start()].strip()
-    if before and not is_lead(before):
-        return None
     body = text[start.start() :]
+    if before and not (_stands_apart(text[: start.start()], body) and is_lead(before)):
+        return None
     try:
         reading = read_number(body)
     except NotANumber:
@@ -227,6 +234,16 @@ def _read_front(text: str) -> Quantity | None:
         value, decimals, digits = value * tail.multiplier, None, None
     quantity = Quantity(value=value, decimals=decimals, digits=digits, unit=tail.unit)
     return _judge_rest(quantity, body[reading.end :], tail.rest)
+
+
+def _stands_apart(before: str, body: str) -> bool:
+    """Whether words before a number only lead up to it: "x3", "x 3" and "x - 3" are formulas."""
+    if not before[-1].isspace() and before[-1] not in ":,":
+        return False
+    word = before.split()[-1]
+    if len(word.strip("(\\")) == 1 and word.isalpha():
+        return False
+    return body[0] not in "-+(" or word.lower() in _LEADS_TO_SIGN or word.endswith((":", ","))
 
 
 def _judge_rest(quantity: Quantity, written: str, rest: str) -> Quantity | None:

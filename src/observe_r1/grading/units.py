@@ -89,8 +89,9 @@ CHANGES_MEANING = _words(
     "doubled tripled more less greater fewer above below least most between than except but "
     "without factorial root sum difference product ratio either else otherwise wrong incorrect "
     "false instead unknown impossible maybe perhaps possibly negative mod modulo log exp point "
-    "multiplied divided from until through cannot zero one two three four five six seven eight nine "
-    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
+    "multiplied divided from until through cannot "
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen "
+    "fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
     "forty fifty sixty seventy eighty ninety"
 )
 """Words that can turn a number into another: text holding one is not read as noise."""
@@ -192,6 +193,10 @@ def is_noise(text: str, limit: int = 8) -> bool:
     )
 
 
+_FUNCTIONS = _words(
+    "sin cos tan cot sec csc ln lg arcsin arccos arctan sinh cosh tanh sqrt abs max min gcd lcm "
+    "floor ceil det"
+)
 _NAMES = re.compile(
     r"\\(?:angle|measuredangle|triangle|square|overline|widehat|hat|vec|theta|alpha|beta|gamma|phi"
     r"|lambda|mu|therefore|because|implies|Rightarrow)(?![a-zA-Z])"
@@ -203,7 +208,13 @@ def is_lead(text: str, limit: int = 20) -> bool:
     """Whether words before a number leave it as it is: "So the length of AB is"."""
     words = _spoken(re.sub(r"[{}]", " ", _NAMES.sub(" ", text)))
     return len(words) <= limit and all(
-        not word or (_is_harmless(word) and word.replace("'", "").isalpha()) for word in words
+        not word
+        or (
+            _is_harmless(word)
+            and word.lower() not in _FUNCTIONS
+            and word.replace("'", "").isalpha()
+        )
+        for word in words
     )
 
 

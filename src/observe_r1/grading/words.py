@@ -37,7 +37,7 @@ def normalise(text: str) -> tuple[str, ...]:
     Example:
         normalise("The Red Square.") → ("red", "square")
     """
-    words = _WORD.findall(clean(text).casefold())
+    words: list[str] = _WORD.findall(clean(text).casefold())
     words = [_SAME.get(word, word) for word in words if word not in _ARTICLES]
     words = [word.lstrip("0") or "0" if word.isdecimal() else word for word in words]
     while words and words[0] == "-":

@@ -1,7 +1,7 @@
 """The clipped surrogate: -min(ρA, clip(ρ, 1 - low, 1 + high)·A) a token, ρ = π/π_old.
 
-GRPO (arXiv 2402.03300) has low = high; DAPO (arXiv 2503.14476) raises high alone. With ``dual_clip``
-the loss of a token with A < 0 is bounded too (arXiv 1912.09729).
+GRPO (arXiv 2402.03300) has low = high; DAPO (arXiv 2503.14476) raises high alone. With
+``dual_clip`` the loss of a token with A < 0 is bounded too (arXiv 1912.09729).
 """
 
 import torch

@@ -1,7 +1,7 @@
 """CISPO (arXiv 2506.13585): -stop_gradient(clip(ρ))·A·log π a token.
 
-The ratio is a weight here, clipped and without gradient: unlike the clipped surrogate, no token ever
-loses its gradient altogether.
+The ratio is a weight here, clipped and without gradient: unlike the clipped surrogate, no token
+ever loses its gradient altogether.
 """
 
 from observe_r1.config.loss import ClippedWeightLoss

@@ -1,7 +1,7 @@
 """Estimators of KL(π || π_ref) from one sample a token (Schulman, "Approximating KL divergence").
 
-With r = log π - log π_ref at a token drawn from π: k1 = r is unbiased but noisy, k2 = r²/2 biased and
-calm, k3 = exp(-r) - 1 + r unbiased and never negative.
+With r = log π - log π_ref at a token drawn from π: k1 = r is unbiased but noisy, k2 = r²/2 biased
+and calm, k3 = exp(-r) - 1 + r unbiased and never negative.
 """
 
 from dataclasses import replace
@@ -13,7 +13,9 @@ from observe_r1.config.loss import KL
 from observe_r1.losses.inputs import LossInputs, sum_by_completion
 
 
-def kl_estimate(logprobs: Tensor, reference: Tensor, estimator: Literal["k1", "k2", "k3"]) -> Tensor:
+def kl_estimate(
+    logprobs: Tensor, reference: Tensor, estimator: Literal["k1", "k2", "k3"]
+) -> Tensor:
     r = logprobs - reference
     match estimator:
         case "k1":

@@ -1,7 +1,7 @@
 """GSPO (arXiv 2507.18071): one ratio a completion, ρ = exp(mean over its tokens of log π/π_old).
 
-Rewards are given to completions, so the importance ratio is one of completions too. Every token of a
-completion carries the same clipped term; coefficients then make their mean.
+Rewards are given to completions, so the importance ratio is one of completions too. Every token of
+a completion carries the same clipped term; coefficients then make their mean.
 """
 
 import torch

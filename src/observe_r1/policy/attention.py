@@ -6,16 +6,16 @@
     c0 c1 c2 side by side as a batch of G        G × R × (L + R): [prompt | own], causal at the end
 
 A dense mask over the row would compute S × S scores, of which most are masked: with a prompt of 120
-tokens and 8 completions of 80, four times as many as there are. Here both parts are ordinary calls of
-Transformers' own SDPA attention, so gradients, grouped heads and precision are its business.
+tokens and 8 completions of 80, four times as many as there are. Here both parts are ordinary calls
+of Transformers' own SDPA attention, so gradients, grouped heads and precision are its business.
 
 Transformers takes any 4-D mask as it is and hands it to the attention function, which we register
 through its public interface. Our mask is a placeholder that carries the row's layout. Were it ever
 used as a mask, nothing would be visible and the result not a number: it cannot fail silently.
 
-What differs between families: in some, tokens of one image see each other in both directions; and in
-sliding layers the window counts positions, so a completion far from its prompt in the row still sees
-the end of it.
+What differs between families: in some, tokens of one image see each other in both directions; and
+in sliding layers the window counts positions, so a completion far from its prompt in the row still
+sees the end of it.
 """
 
 from dataclasses import dataclass
@@ -114,8 +114,8 @@ class RowLayout:
 def row_masks(
     lengths_G: tuple[int, ...], positions_L: Tensor, blocks_L: Tensor, family: Family
 ) -> Tensor | dict[str, Tensor]:
-    """The placeholder for a row, or one for each kind of layer. ``lengths_G`` counts the tokens that
-    are in the row; those of length 0 have no branch. Positions are of the first axis."""
+    """The placeholder for a row, or one for each kind of layer. ``lengths_G`` counts the tokens
+    that are in the row; those of length 0 have no branch. Positions are of the first axis."""
     lengths = [n for n in lengths_G if n]
     longest = max(lengths, default=0)
     num_tokens = len(positions_L) + sum(lengths)

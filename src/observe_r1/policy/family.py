@@ -42,12 +42,15 @@ def describe(model: nn.Module) -> Family:
     config: Any = model.config
     text = config.get_text_config()
     accepts = inspect.signature(inner_model(model).forward).parameters
-    media = {getattr(config, name, None) for name in MEDIA_TOKENS} - {None}
+    found = (getattr(config, name, None) for name in MEDIA_TOKENS)
+    media = {token for token in found if token is not None and 0 <= token < text.vocab_size}
     has_media_types = "token_type_ids" in accepts and config.model_type.startswith("gemma")
     names = [n for n in ("mm_token_type_ids", "token_type_ids") if n in accepts]
     return Family(
-        image_token_id=getattr(config, "image_token_id", getattr(config, "image_token_index", None)),
-        suppressed_ids=tuple(sorted(i for i in media if 0 <= i < text.vocab_size)),
+        image_token_id=getattr(
+            config, "image_token_id", getattr(config, "image_token_index", None)
+        ),
+        suppressed_ids=tuple(sorted(media)),
         has_mrope=hasattr(inner_model(model), "get_rope_index"),
         bidirectional_images=has_media_types,
         sliding_window=_sliding_window(text),
@@ -59,8 +62,21 @@ def describe(model: nn.Module) -> Family:
 
 
 _NOT_VISION = frozenset(
-    "input_ids attention_mask position_ids past_key_values inputs_embeds use_cache labels kwargs "
-    "mm_token_type_ids token_type_ids mm_encoder_outputs return_dict cache_position".split()
+    [
+        "input_ids",
+        "attention_mask",
+        "position_ids",
+        "past_key_values",
+        "inputs_embeds",
+        "use_cache",
+        "labels",
+        "kwargs",
+        "mm_token_type_ids",
+        "token_type_ids",
+        "mm_encoder_outputs",
+        "return_dict",
+        "cache_position",
+    ]
 )
 
 
@@ -68,8 +84,8 @@ def _sliding_window(text: Any) -> int | None:
     kinds = set(getattr(text, "layer_types", None) or ())
     if unknown := kinds - {"full_attention", "sliding_attention"}:
         raise ModelError(
-            f"The model has {', '.join(sorted(unknown))} layers. Packed rows are exact for full and "
-            "sliding-window attention only. Choose a model without them."
+            f"The model has {', '.join(sorted(unknown))} layers. Packed rows are exact for full "
+            "and sliding-window attention only. Choose a model without them."
         )
     return text.sliding_window if "sliding_attention" in kinds else None
 
@@ -90,8 +106,8 @@ def language_model(model: Any) -> Any:
     found = [getattr(inner, name) for name in LANGUAGE_MODELS if hasattr(inner, name)]
     if not found:
         raise ModelError(
-            f"{type(base_model(model)).__name__} has no part named {' or '.join(LANGUAGE_MODELS)}, so "
-            "its text layers cannot be told from its vision tower. Choose another model family."
+            f"{type(base_model(model)).__name__} has no part named {' or '.join(LANGUAGE_MODELS)}, "
+            "so its text layers cannot be told from its vision tower. Choose another model family."
         )
     return found[0]
 

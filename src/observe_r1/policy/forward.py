@@ -7,6 +7,7 @@ gradients of the processes unequal.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from observe_r1.policy.attention import row_masks
 from observe_r1.policy.family import Family, inner_model, output_head, part_of
 from observe_r1.policy.logprobs import chunked_logprobs, scaled_logprobs
 from observe_r1.policy.pack import PackedRow
+from observe_r1.policy.self_check import separate_states
 from observe_r1.policy.vision import VisionInputs
 
 
@@ -36,6 +38,9 @@ class PackedPolicy(nn.Module):
         self.vision = VisionInputs(model, family)
         self.touches_all = False
         """Give every trained parameter a gradient, be it zero, in every pass: what FSDP2 needs."""
+        self.separate = False
+        """Compute every completion in a row of its own: for models whose packed rows are not
+        exact."""
         self.register_buffer(
             "suppressed", torch.tensor(family.suppressed_ids, dtype=torch.long), persistent=False
         )
@@ -50,7 +55,7 @@ class PackedPolicy(nn.Module):
             hidden_N, targets_N, output_head(self.model), lambda x: self.read(x, temperature),
             chunk=self.chunk, with_entropy_gradient=entropy_gradient,
         )  # fmt: skip
-        if self.touches_all and not all(row.prompt.vision for row in rows):
+        if self.touches_all:
             logprobs_N = logprobs_N + self._zero_times_vision()
         return PackedOutput(logprobs_N=logprobs_N, entropy_N=entropy_N)
 
@@ -68,6 +73,9 @@ class PackedPolicy(nn.Module):
     def _predicting_states(self, row: PackedRow) -> Tensor:
         """[N, H]: for each completion token the hidden state that predicts it."""
         device = self.suppressed.device
+        vision = self.vision([row.prompt], device)
+        if self.separate:
+            return separate_states(self.model, self.family, row, vision)
         positions = row.positions.to(device)
         pad = row.length - row.prompt.length
         blocks = torch.nn.functional.pad(row.prompt.blocks_L, (0, pad), value=-1).to(device)
@@ -80,7 +88,7 @@ class PackedPolicy(nn.Module):
             attention_mask=mask,
             position_ids=positions[:, None] if self.family.has_mrope else positions,
             use_cache=False,
-            **self.vision([row.prompt], device),
+            **vision,
             **self.media_types(blocks[None]),
         ).last_hidden_state
         return states[0, row.predict_N.to(device)]

@@ -13,7 +13,13 @@ from observe_r1.config.policy import LoRA, PolicyConfig
 from observe_r1.errors import ModelError
 from observe_r1.policy import attention
 from observe_r1.policy.family import (
-    LANGUAGE_MODELS, Family, base_model, describe, end_token_ids, freeze_parts, language_model,
+    LANGUAGE_MODELS,
+    Family,
+    base_model,
+    describe,
+    end_token_ids,
+    freeze_parts,
+    language_model,
 )  # fmt: skip
 from observe_r1.policy.forward import PackedPolicy
 from observe_r1.policy.prompts import PromptEncoder
@@ -68,6 +74,7 @@ def load_policy(
     source = resolve_model(name)
     dtype = getattr(torch, config.dtype)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    check_dtype(config.dtype, device)
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             source, dtype=dtype, attn_implementation="sdpa"
@@ -81,6 +88,19 @@ def load_policy(
     return make_policy(model.to(device), processor, config, source=str(name))
 
 
+def check_dtype(dtype: str, device: torch.device) -> None:
+    """Refuse a precision the device lacks."""
+    lacks_float16 = dtype == "float16" and device.type == "cpu"
+    lacks_bfloat16 = (
+        dtype == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported()
+    )
+    if lacks_float16 or lacks_bfloat16:
+        raise ModelError(
+            f"policy.dtype is {dtype}, which this {device.type} cannot train in. "
+            "Set it to float32, or use a device that has it."
+        )
+
+
 def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str) -> Policy:
     """From a model and processor that are already in memory."""
     family = describe(model)
@@ -92,7 +112,7 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
         language=config.freeze_language,
     )
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        enable_checkpointing(model)
     if config.lora is not None:
         model = add_lora(model, config.lora)
     packed = PackedPolicy(model, family, chunk=config.logprob_chunk_tokens)
@@ -133,8 +153,16 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
     )
     with warnings.catch_warnings():
         # PEFT asks the model for a property that Transformers has renamed.
-        warnings.filterwarnings("ignore", category=FutureWarning, message=".*gradient_checkpointing")
+        warnings.filterwarnings(
+            "ignore", category=FutureWarning, message=".*gradient_checkpointing"
+        )
         return get_peft_model(model, settings)
+
+
+def enable_checkpointing(model: Any) -> None:
+    """Transformers has renamed its switch."""
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def save_model(

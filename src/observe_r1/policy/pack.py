@@ -57,7 +57,12 @@ class PackedRow:
 def pack_group(prompt: EncodedPrompt, completions_G: Sequence[Sequence[int]]) -> PackedRow:
     """One row; every completion needs at least one token."""
     start = prompt.length
-    ids, positions, branches, predict = [prompt.ids_L], [prompt.positions], [torch.full((start,), -1)], []
+    ids, positions, branches, predict = (
+        [prompt.ids_L],
+        [prompt.positions],
+        [torch.full((start,), -1)],
+        [],
+    )
     num_axes = prompt.positions.shape[0]
     for number, completion in enumerate(completions_G):
         inputs = torch.tensor(completion[:-1], dtype=torch.long)

@@ -5,7 +5,7 @@ its pictures costs more than a tiny model's forward pass, so the last ones stay 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -59,24 +59,46 @@ class EncodedPrompt:
         return sum(t.numel() * t.element_size() for t in tensors)
 
 
+def extend(prompt: EncodedPrompt, token_ids: Sequence[int]) -> EncodedPrompt:
+    """The prompt and what has been written after it: where a continuation begins.
+
+    Forked decoding is made of this: stop (a stop string), branch (complete one prompt G times),
+    merge (extend a prompt by what several branches wrote) and go on.
+    """
+    new = torch.tensor(token_ids, dtype=torch.long)
+    positions = prompt.next_position + torch.arange(len(new))
+    return EncodedPrompt(
+        ids_L=torch.cat([prompt.ids_L, new]),
+        positions=torch.cat([prompt.positions, positions.expand(len(prompt.positions), -1)], -1),
+        blocks_L=torch.cat([prompt.blocks_L, torch.full_like(new, -1)]),
+        vision=prompt.vision,
+    )
+
+
 def chat_messages(sample: Sample, system_prompt: str) -> list[dict[str, Any]]:
-    """``[system][user: images and question]``; ``<image>`` markers put the images in their place."""
+    """``[system][user: images and question]``; ``<image>`` markers put the images in their
+    place."""
     question = format_question(sample)
     pieces = question.split(IMAGE_MARKER)
     num_markers = len(pieces) - 1
     if num_markers and num_markers != len(sample.images):
         raise DataError(
-            f"Sample '{sample.id}' has {len(sample.images)} image(s) but {num_markers} {IMAGE_MARKER} "
-            "marker(s) in its question. Give one marker an image, or none to put all images first."
+            f"Sample '{sample.id}' has {len(sample.images)} image(s) but {num_markers} "
+            f"{IMAGE_MARKER} marker(s) in its question. Give one marker an image, or none to put "
+            "all images first."
         )
-    content: list[dict[str, Any]] = [] if num_markers else [{"type": "image"} for _ in sample.images]
+    content: list[dict[str, Any]] = (
+        [] if num_markers else [{"type": "image"} for _ in sample.images]
+    )
     for number, piece in enumerate(pieces):
         if number:
             content.append({"type": "image"})
         if piece.strip():
             content.append({"type": "text", "text": piece.strip("\n") if num_markers else piece})
     system = [{"type": "text", "text": system_prompt}]
-    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system_prompt else []
+    messages: list[dict[str, Any]] = (
+        [{"role": "system", "content": system}] if system_prompt else []
+    )
     return [*messages, {"role": "user", "content": content}]
 
 
@@ -110,10 +132,10 @@ class PromptEncoder:
             self._kept_bytes -= self._kept.popitem(last=False)[1].num_bytes
         return prompt
 
-    def _encode(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
-        messages = chat_messages(sample, system_prompt)
+    def render(self, sample: Sample, system_prompt: str) -> tuple[str, list[Any]]:
+        """The prompt as text, image pads not yet expanded, and its decoded pictures."""
         text = self.processor.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False
+            chat_messages(sample, system_prompt), add_generation_prompt=True, tokenize=False
         )
         images = [open_image(data, sample.id) for data in sample.images]
         if images and self.family.image_token_id is None:
@@ -121,6 +143,10 @@ class PromptEncoder:
                 f"Sample '{sample.id}' has images, but the model takes none. Choose a "
                 "vision-language model or data without images."
             )
+        return text, images
+
+    def _encode(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
+        text, images = self.render(sample, system_prompt)
         prepared = self.processor(text=[text], images=images or None, return_tensors="pt")
         return self.from_inputs(dict(prepared))
 

@@ -20,7 +20,8 @@ FIELDS = ("pooler_output", "deepstack_features")
 
 
 class VisionInputs:
-    """What a forward pass gets for the images of some prompts: pixels, or features that were kept."""
+    """What a forward pass gets for the images of some prompts: pixels, or features that were
+    kept."""
 
     def __init__(self, model: nn.Module, family: Family) -> None:
         self.model = model

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 def open_engine(
-    model: str, endpoints: Sequence[str] = (), engine: str = "shared_prefill", concurrency: int = 16
+    model: str,
+    endpoints: Sequence[str] = (),
+    engine: str = "shared_prefill",
+    *,
+    concurrency: int = 16,
+    api_key: str | None = None,
 ) -> "RolloutEngine":
     """An engine that generates with ``model``; imports only what that engine needs.
 
@@ -20,7 +25,7 @@ def open_engine(
     if endpoints:
         from observe_r1.probe.endpoint_engine import EndpointEngine
 
-        return EndpointEngine(endpoints, model=model, max_concurrency=concurrency)
+        return EndpointEngine(endpoints, model=model, api_key=api_key, max_concurrency=concurrency)
     if engine == "shared_prefill":
         from observe_r1.policy.load import load_policy
         from observe_r1.rollout.shared_prefill import SharedPrefillEngine

@@ -2,7 +2,7 @@
 
 Memory of training = weights + gradients + two AdamW moments (for what is trained), a reference
 model when a KL term needs one, activations of one micro-batch, and while sampling the KV cache
-instead.
+instead, here at the full length of every completion.
 """
 
 import json
@@ -75,7 +75,9 @@ def _memory(stage: RLStage, billions: float, shape: Shape) -> dict[str, float]:
     weight = BYTES[policy.dtype]
     trained = billions if policy.lora is None else _lora_billions(policy.lora.rank, shape)
     tokens = policy.max_tokens_per_microbatch
-    sequences = min(stage.completions_per_step, getattr(stage.engine, "max_sequences", 256))
+    # vLLM takes the share of the device that it was given, however long completions get.
+    at_once = stage.engine.max_sequences if stage.engine.type == "shared_prefill" else 0
+    sequences = min(stage.completions_per_step, at_once)
     kv_bytes = 2 * shape.layers * shape.kv_width * weight
     return {
         "weights": billions * weight,

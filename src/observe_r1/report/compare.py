@@ -8,7 +8,7 @@ What is paired, per question that both runs answered:
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +95,25 @@ def compare_runs(folders: Sequence[Path], progress: Progress | None = None) -> C
         raise RunError(f"{len(folders)} runs were given; at most 26 can be compared at once.")
     runs = tuple(_open(folder, place, progress) for place, folder in enumerate(folders))
     first, differences, pairs = runs[0], [], []
+    problems = _problems(runs)
     for other in runs[1:]:
-        for found, shown in (_pair(first, other, name) for name in _shared_names(first, other)):
-            differences.append(found)
+        twins = _false_twins(first, other)
+        if twins:
+            problems.append(
+                f"Questions with one id but other texts or gold answers in {first.letter} and "
+                f"{other.letter} are left out: {len(twins)}."
+            )
+        for name in (name for name in first.evaluations if name in other.evaluations):
+            one, two = (_without(run.evaluations[name], twins) for run in (first, other))
+            found, shown = _pair(first, other, one, two)
+            differences += found
             pairs += shown
-        if found := _training(first, other):
-            differences.append(found)
+        differences += _training(first, other, twins)
     return Comparison(
         runs=runs,
         differences=tuple(differences),
         pairs=tuple(pairs),
-        problems=tuple(_problems(runs)),
+        problems=tuple(problems),
     )
 
 
@@ -119,21 +127,27 @@ def _open(folder: Path, place: int, progress: Progress | None) -> Compared:
     )
 
 
-def _shared_names(first: Compared, other: Compared) -> list[str]:
-    """Evaluations both have, questions in common."""
-    return [
+def _false_twins(first: Compared, other: Compared) -> set[str]:
+    """Ids that stand for different questions in the two runs: nothing to be compared."""
+    mine, theirs = first.folder.questions, other.folder.questions
+    return {
         name
-        for name, evaluation in first.evaluations.items()
-        if name in other.evaluations
-        and evaluation.shares.keys() & other.evaluations[name].shares.keys()
-    ]
+        for name in mine.keys() & theirs.keys()
+        if (mine[name].text, mine[name].answer) != (theirs[name].text, theirs[name].answer)
+    }
 
 
-def _pair(first: Compared, other: Compared, name: str) -> tuple[Difference, list[dict[str, Any]]]:
-    one, two = first.evaluations[name], other.evaluations[name]
-    difference = _difference(f"eval {name}", other.letter, one.shares, two.shares)
-    assert difference is not None  # shared names have questions in common
-    title = f"{other.letter} against {first.letter} on {name}"
+def _without(evaluation: Evaluation, left_out: set[str]) -> Evaluation:
+    kept = {name: found for name, found in evaluation.answers.items() if name not in left_out}
+    return replace(evaluation, answers=kept)
+
+
+def _pair(
+    first: Compared, other: Compared, one: Evaluation, two: Evaluation
+) -> tuple[list[Difference], list[dict[str, Any]]]:
+    """Both runs on one evaluation; nothing where they share no question."""
+    difference = _difference(f"eval {one.name}", other.letter, one.shares, two.shares)
+    title = f"{other.letter} against {first.letter} on {one.name}"
     changes = {q: two.shares[q] - one.shares[q] for q in one.shares.keys() & two.shares.keys()}
     ordered = sorted((q for q in changes if changes[q]), key=lambda q: (-abs(changes[q]), q))
     pairs = [
@@ -153,13 +167,14 @@ def _pair(first: Compared, other: Compared, name: str) -> tuple[Difference, list
 
 def _difference(
     on: str, letter: str, first: Mapping[str, float], second: Mapping[str, float]
-) -> Difference | None:
+) -> list[Difference]:
+    """One difference, or none where no question is shared."""
     shared = sorted(first.keys() & second.keys())
     changes = [second[name] - first[name] for name in shared]
     interval = mean_interval(changes)
     if interval is None:
-        return None
-    return Difference(
+        return []
+    found = Difference(
         on=on,
         run=letter,
         questions=len(shared),
@@ -171,10 +186,14 @@ def _difference(
         won=sum(change > 0 for change in changes),
         lost=sum(change < 0 for change in changes),
     )
+    return [found]
 
 
-def _training(first: Compared, other: Compared) -> Difference | None:
-    one, two = _last_rates(first.index), _last_rates(other.index)
+def _training(first: Compared, other: Compared, left_out: set[str]) -> list[Difference]:
+    one, two = (
+        {name: rate for name, rate in _last_rates(run.index).items() if name not in left_out}
+        for run in (first, other)
+    )
     return _difference("last fifth of training", other.letter, one, two)
 
 

@@ -46,10 +46,6 @@ class Evaluation:
             for question, answers in self.answers.items()
         }
 
-    @property
-    def num_answers(self) -> int:
-        return sum(len(answers) for answers in self.answers.values())
-
 
 def read_evaluations(run: RunFolder) -> list[Evaluation]:
     """Every evaluation of the run, in the order of training as far as names tell."""

@@ -59,6 +59,12 @@ def _encode(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def prepare() -> None:
+    """Loads the decoders and the encoder now, so that the first picture is as quick as the next."""
+    Image.init()
+    _encode(Image.new("RGB", (1, 1)))
+
+
 class Album:
     """Pictures of a page by content, up to a budget of bytes."""
 

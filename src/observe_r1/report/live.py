@@ -11,10 +11,9 @@ from observe_r1.errors import RunError
 from observe_r1.report.groups import read_group, summary
 from observe_r1.report.images import find_picture, shrink
 from observe_r1.report.index import Index, IndexBuilder
-from observe_r1.report.ladder import question_column
-from observe_r1.report.payload import build_payload, question_values
+from observe_r1.report.payload import build_payload, question_values, to_json
 from observe_r1.report.run import RunFolder, open_run, state
-from observe_r1.report.search import list_groups
+from observe_r1.report.search import Searchable, list_groups
 
 PICTURE_SIDE = 640
 MAX_TEXT = 400_000
@@ -25,11 +24,18 @@ FILES = ("config.json", "env.json", "metrics.jsonl", "samples.jsonl", "rollouts.
 class _Shown:
     """A run as it is shown at one moment."""
 
-    run: RunFolder
-    index: Index
-    columns: dict[str, np.ndarray]
-    payload: dict[str, Any]
+    groups: Searchable
+    payload: str
+    """As JSON: encoding it takes longer than anything a request may take on a large run."""
     revision: int
+
+    @property
+    def run(self) -> RunFolder:
+        return self.groups.run
+
+    @property
+    def index(self) -> Index:
+        return self.groups.index
 
 
 class LiveRun:
@@ -43,15 +49,17 @@ class LiveRun:
         self.path = path
         self._lock = threading.RLock()
         self._builder = IndexBuilder(path / "rollouts.jsonl")
-        self._signature: tuple[Any, ...] = ()
         self._revision = 0
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._done = (0, 0)
+        self._signature: tuple[Any, ...] = self._look()
         self._run: RunFolder = open_run(path)
-        self._publish(self._builder.snapshot())
         self._known = self._builder.load()
-        self.refresh()
+        self._publish(self._builder.snapshot())
+        if not self._known or self._builder.covered != _size(self._run.rollouts):
+            self._signature = ()
+            self.refresh()
 
     def close(self) -> None:
         self._stopped = True
@@ -104,13 +112,12 @@ class LiveRun:
     def _publish(self, index: Index) -> None:
         """Make ready all that the page shows, so that answering takes no time."""
         run = self._run
-        families = np.array([_family(run, name) for name in index.sample_ids] or [""], dtype=object)
-        family = families[index.groups["sample"]] if index.num_groups else np.empty(0, dtype=object)
-        columns = {"rung": question_column(run, index, "rung"), "family": family}
-        payload = build_payload(run, index)
+        groups = Searchable.of(run, index)
+        groups.order("newest")
+        payload = to_json(build_payload(run, index))
         self._revision += 1
         # One assignment: a reader sees all of the old or all of the new.
-        self._shown = _Shown(run, index, columns, payload, self._revision)
+        self._shown = _Shown(groups, payload, self._revision)
 
     def _look(self) -> tuple[Any, ...]:
         found = []
@@ -134,14 +141,16 @@ class LiveRun:
         word = state(self._shown.run)["word"]
         return {"revision": f"{self._shown.revision}-{word}", "text": text}
 
-    def payload(self) -> dict[str, Any]:
+    def payload(self, more: dict[str, Any]) -> str:
+        """Everything but the groups as JSON, with the state of this moment and what is added."""
         self.refresh()
         shown = self._shown
         now = state(shown.run)
-        return {**shown.payload, "state": now, "revision": f"{shown.revision}-{now['word']}"}
+        added = {"state": now, "revision": f"{shown.revision}-{now['word']}", **more}
+        return f"{shown.payload[:-1]},{to_json(added)[1:]}"
 
     def groups(self, wanted: dict[str, str]) -> dict[str, Any]:
-        return list_groups(self._shown.run, self._shown.index, self._shown.columns, wanted)
+        return list_groups(self._shown.groups, wanted)
 
     def group(self, place: int) -> dict[str, Any] | None:
         run, index = self._shown.run, self._shown.index
@@ -191,6 +200,5 @@ class LiveRun:
         }
 
 
-def _family(run: RunFolder, sample: str) -> str:
-    question = run.questions.get(sample)
-    return question.family if question else ""
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

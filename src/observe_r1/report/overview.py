@@ -1,5 +1,6 @@
 """What ran: recipe and its differences from the paper, data, model, machine, cost."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -64,7 +65,13 @@ def _data(run: RunFolder, index: Index) -> list[list[str]]:
 
 def _machine(run: RunFolder) -> list[list[str]]:
     facts = [(name.removeprefix("packages."), value) for name, value in _flat(run.environment)]
-    return [[name, value] for name, value in facts if name != "format" and value][:24]
+    return [[name, _moment(value)] for name, value in facts if name != "format" and value][:24]
+
+
+def _moment(value: str) -> str:
+    """A moment in UTC as people write it; anything else as it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?\+00:00", value)
+    return f"{found[1]} {found[2]} UTC" if found else value
 
 
 def _cost(run: RunFolder, index: Index) -> list[list[str]]:

@@ -25,7 +25,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from observe_r1.records import write_atomic
 from observe_r1.report.index import Progress, open_index
 from observe_r1.report.payload import build_groups, build_payload, to_json
-from observe_r1.report.run import RunFolder, open_run
+from observe_r1.report.run import open_run
 from observe_r1.report.select import PageLimits
 
 SCRIPTS = (
@@ -170,11 +170,6 @@ def _summary(payload: dict[str, Any]) -> Iterable[str]:
     state = payload.get("state", {}).get("text")
     findings = [f"{found['title']}: {found['text']}" for found in payload.get("findings", [])]
     return [line for line in (state, *payload.get("problems", []), *findings) if line]
-
-
-def describe(run: RunFolder, out: Path) -> dict[str, Any]:
-    """What a command says about the page it wrote."""
-    return {"run": str(run.path), "report": str(out), "bytes": out.stat().st_size}
 
 
 def embedded_json(page: str, name: str) -> Any:

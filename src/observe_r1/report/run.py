@@ -30,8 +30,6 @@ class Metrics:
 
     steps: list[int] = field(default_factory=list)
     columns: dict[str, list[float | None]] = field(default_factory=dict)
-    histograms: dict[str, list[tuple[int, list[float]]]] = field(default_factory=dict)
-    """Metrics that are lists of numbers: (step, counts)."""
     not_finite: dict[str, int] = field(default_factory=dict)
     """How often a metric was NaN or infinite."""
 
@@ -119,8 +117,8 @@ def open_run(path: Path) -> RunFolder:
     if stages := stage_folders(path):
         path = stages[-1]
         problems.append(
-            f"The run has {len(stages)} stages so far; this is the last, {path.name}. Name the folder "
-            "of another to see it, or look at all of them with ‘observe-r1 view’."
+            f"The run has {len(stages)} stages so far; this is the last, {path.name}. Name the "
+            "folder of another to see it, or look at all of them with ‘observe-r1 view’."
         )
     has_home = STAGE.match(path.resolve().name) and not (path / "config.json").exists()
     home = path.resolve().parent if has_home else path
@@ -153,9 +151,7 @@ def state(run: RunFolder, now: float | None = None) -> dict[str, Any]:
     if step is None:
         return {"word": "empty", "text": "No step has been recorded yet.", "step": 0}
     quiet = (time.time() if now is None else now) - last_written(run.path)
-    if planned is not None and step >= planned:
-        word, sentence = "finished", f"Finished: {step} steps."
-    elif run.environment.get("finished"):
+    if (planned is not None and step >= planned) or run.environment.get("finished"):
         word, sentence = "finished", f"Finished: {step} steps."
     elif quiet < QUIET_SECONDS:
         word = "running"
@@ -220,23 +216,18 @@ def _read_metrics(path: Path, problems: list[str]) -> Metrics:
 def _tabulate(by_step: Mapping[int, Mapping[str, Any]]) -> Metrics:
     steps = sorted(by_step)
     columns: dict[str, list[float | None]] = {}
-    histograms: dict[str, list[tuple[int, list[float]]]] = {}
     not_finite: dict[str, int] = {}
     for place, step in enumerate(steps):
         for name, value in by_step[step].items():
-            if isinstance(value, list):
-                counts = [rows.number(item) or 0.0 for item in value]
-                histograms.setdefault(name, []).append((step, counts))
-                continue
             column = columns.setdefault(name, [None] * len(steps))
             column[place] = rows.number(value)
             if column[place] is None:
                 not_finite[name] = not_finite.get(name, 0) + 1
-    return Metrics(steps=steps, columns=columns, histograms=histograms, not_finite=not_finite)
+    return Metrics(steps=steps, columns=columns, not_finite=not_finite)
 
 
 def flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Numbers and lists of numbers by name, nested names joined by ``/``; texts are left out."""
+    """Numbers by name, nested names joined by ``/``; what is no number is left out."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         name = prefix + rows.text(key)
@@ -245,7 +236,7 @@ def flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             if prefix.count("/") < 3:
                 flat.update(flatten(value, name + "/"))
-        elif isinstance(value, int | float | list):
+        elif isinstance(value, int | float):
             flat[name] = value
     return flat
 

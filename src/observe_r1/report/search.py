@@ -7,7 +7,7 @@ where to go on.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ import numpy as np
 from observe_r1.report import rows
 from observe_r1.report.groups import summary
 from observe_r1.report.index import Index
+from observe_r1.report.ladder import question_column
 from observe_r1.report.run import RunFolder
 
-SEARCH_SECONDS = 0.12
+SEARCH_SECONDS = 0.08
 MAX_LIMIT = 200
 
 
@@ -31,33 +32,53 @@ class Found:
     """Groups whose texts were read."""
 
 
-def search(
-    run: RunFolder,
-    index: Index,
-    wanted: Mapping[str, str],
-    columns: Mapping[str, np.ndarray],
-    seconds: float = SEARCH_SECONDS,
-) -> Found:
-    """Groups that fit, sorted; ``columns`` holds the rung and the family of each group."""
-    places = np.flatnonzero(_mask(index, wanted, columns))
-    places = places[_order(index, places, wanted.get("sort", ""))]
+@dataclass(frozen=True)
+class Searchable:
+    """A run at one moment, with what its questions say of each group."""
+
+    run: RunFolder
+    index: Index
+    rungs: np.ndarray
+    families: np.ndarray
+    orders: dict[str, np.ndarray] = field(default_factory=dict)
+    """Every order that was asked for once: sorting a quarter of a million groups takes a while."""
+
+    @classmethod
+    def of(cls, run: RunFolder, index: Index) -> "Searchable":
+        found = (run.questions.get(name) for name in index.sample_ids)
+        names = np.array([question.family if question else "" for question in found], dtype=object)
+        families = names[index.groups["sample"]] if index.num_groups else names
+        return cls(run, index, question_column(run, index, "rung"), families)
+
+    def order(self, sort: str) -> np.ndarray:
+        """All places in the order of that name; the newest first where there is no such order."""
+        name = sort if sort in SORTS else "newest"
+        if name not in self.orders:
+            self.orders[name] = _order(self.index, name)
+        return self.orders[name]
+
+
+def search(shown: Searchable, wanted: Mapping[str, str], seconds: float = SEARCH_SECONDS) -> Found:
+    """Groups that fit, sorted."""
+    order = shown.order(wanted.get("sort", ""))
+    places = order[_mask(shown, wanted)[order]]
     text = wanted.get("text", "")
     if not text:
         return Found(places=places)
     start = min(max(rows.whole(_number(wanted.get("cursor")), 0), 0), len(places))
-    return _search_text(run, index, places, start, text, seconds)
+    return _search_text(shown.run, shown.index, places, start, text, seconds)
 
 
-def _mask(index: Index, wanted: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    groups, rates = index.groups, index.solve_rates
+def _mask(shown: Searchable, wanted: Mapping[str, str]) -> np.ndarray:
+    groups, rates = shown.index.groups, shown.index.solve_rates
     mask = np.ones(len(groups), dtype=bool)
     for name, value in (("from", _number(wanted.get("from"))), ("to", _number(wanted.get("to")))):
         if value is not None:
             mask &= groups["step"] >= value if name == "from" else groups["step"] <= value
     if (rung := _number(wanted.get("rung"))) is not None:
-        mask &= columns["rung"] == rung
+        mask &= shown.rungs == rung
     if "family" in wanted:
-        mask &= columns["family"] == wanted["family"]
+        mask &= shown.families == wanted["family"]
     outcome, mark = wanted.get("outcome"), wanted.get("mark")
     if outcome in ("right", "wrong", "mixed"):
         share = {"right": rates >= 1, "wrong": rates <= 0, "mixed": (rates > 0) & (rates < 1)}
@@ -71,19 +92,23 @@ def _mask(index: Index, wanted: Mapping[str, str], columns: Mapping[str, np.ndar
     return mask
 
 
-def _order(index: Index, places: np.ndarray, sort: str) -> np.ndarray:
-    groups = index.groups[places]
+SORTS = ("newest", "oldest", "hardest", "easiest", "reward", "weight", "longest", "shortest")
+
+
+def _order(index: Index, sort: str) -> np.ndarray:
+    groups, rates = index.groups, index.solve_rates
     newest = -groups["step"].astype(np.int64)
     keys = {
+        "newest": newest,
         "oldest": -newest,
-        "hardest": index.solve_rates[places],
-        "easiest": -index.solve_rates[places],
+        "hardest": rates,
+        "easiest": -rates,
         "reward": -groups["reward"],
         "weight": -groups["weight"],
         "longest": -groups["tokens"],
         "shortest": groups["tokens"],
     }
-    return np.lexsort((newest, keys.get(sort, newest)))
+    return np.lexsort((newest, keys[sort]))
 
 
 def _search_text(
@@ -132,20 +157,15 @@ def _holds(file: Any, index: Index, place: int, raw: bytes, needle: str) -> bool
     return False
 
 
-def list_groups(
-    run: RunFolder,
-    index: Index,
-    columns: Mapping[str, np.ndarray],
-    wanted: Mapping[str, str],
-) -> dict[str, Any]:
+def list_groups(shown: Searchable, wanted: Mapping[str, str]) -> dict[str, Any]:
     """One page of the list, as the page asks for it."""
-    found = search(run, index, wanted, columns)
+    found = search(shown, wanted)
     offset = max(rows.whole(_number(wanted.get("offset")), 0), 0)
     limit = min(max(rows.whole(_number(wanted.get("limit")), 25), 1), MAX_LIMIT)
     groups = []
     for place in found.places[offset : offset + limit]:
-        group = summary(index, int(place))
-        groups.append({**group, "question": _brief(run, group["sample"])})
+        group = summary(shown.index, int(place))
+        groups.append({**group, "question": _brief(shown.run, group["sample"])})
     answer: dict[str, Any] = {"total": len(found.places), "groups": groups}
     if found.next is not None:
         answer |= {"partial": True, "next": found.next}

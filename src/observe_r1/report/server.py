@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from observe_r1.errors import RunError
+from observe_r1.report.images import prepare
 from observe_r1.report.live import LiveRun
 from observe_r1.report.pages import library_styles, plotly, policy, render_live, script, style
 from observe_r1.report.payload import to_json
@@ -38,7 +39,7 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise RunError(f"{folder} is not a folder. Name a run, or a folder that holds runs.")
-        self.folder = folder
+        self.folder = folder = folder.resolve()  # ``.`` has no name of its own
         self.single = is_run(folder) and not stage_folders(folder)
         self._lock = threading.Lock()
         self._open: dict[str, LiveRun] = {}
@@ -83,7 +84,10 @@ def address(name: str) -> str:
 
 def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     """A server that is ready to serve; port 0 takes a free one, found in ``server_port``."""
+    prepare()
     runs = Runs(folder)
+    if runs.single:  # read it before anyone asks
+        runs.get(runs.names()[0])
 
     class Handler(_Handler):
         pass
@@ -147,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "state":
             return self._json(run.state())
         if what == "payload":
-            return self._json({**run.payload(), "single": self.runs.single})
+            return self._text(run.payload({"single": self.runs.single}))
         if what == "groups":
             return self._json(run.groups(wanted))
         if what == "group":
@@ -173,7 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(HTTPStatus.OK, found[0], found[1], cached=True)
 
     def _json(self, value: Any) -> None:
-        self._send(HTTPStatus.OK, to_json(value).encode(), JSON)
+        self._text(to_json(value))
+
+    def _text(self, encoded: str) -> None:
+        self._send(HTTPStatus.OK, encoded.encode(), JSON)
 
     def _missing(self) -> None:
         self._send(HTTPStatus.NOT_FOUND, json.dumps({"error": "not found"}).encode(), JSON)
@@ -195,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # the page was closed while it was being answered
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *_: Any) -> None:
         """Requests are not worth a line each on the terminal."""
 
 

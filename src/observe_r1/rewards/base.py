@@ -13,7 +13,6 @@ class RewardConfig(Config):
     says in ``combine`` what their values make together.
     """
 
-    type: str
     weight: float = Field(default=1.0, allow_inf_nan=False)
     """What the reward is multiplied by in the total."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
@@ -22,7 +21,7 @@ class RewardConfig(Config):
     @property
     def label(self) -> str:
         """The reward's name in the records."""
-        return self.name or self.type
+        return self.name or type(self).model_fields["type"].default
 
     @property
     def waits(self) -> bool:

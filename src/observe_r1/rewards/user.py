@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field
 
@@ -62,4 +62,4 @@ def load_function(path: str) -> UserReward:
             f"reward '{path}': {file.name} has no function '{function_name}'. Define it as "
             f"def {function_name}(attempt): return a number."
         )
-    return function
+    return cast(UserReward, function)

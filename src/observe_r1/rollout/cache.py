@@ -4,8 +4,8 @@
     own        [B, heads, room, width]   one row a live sequence, room for all its tokens
 
 A decoding step reads each prompt once a group instead of G times, which is most of what an
-attention step over a long prompt and image costs; nothing is copied when groups branch or tokens are
-added. Scores against both parts share one softmax, so the result is plain attention over
+attention step over a long prompt and image costs; nothing is copied when groups branch or tokens
+are added. Scores against both parts share one softmax, so the result is plain attention over
 [prompt | own tokens].
 """
 
@@ -41,7 +41,10 @@ class BranchedLayer(DynamicLayer):
 
     def keep(self, sequences: Tensor, prompts: Tensor) -> None:
         """Go on with these sequences and these prompts only."""
-        self.prompt_keys, self.prompt_values = self.prompt_keys[prompts], self.prompt_values[prompts]
+        self.prompt_keys, self.prompt_values = (
+            self.prompt_keys[prompts],
+            self.prompt_values[prompts],
+        )
         self.keys = self._kept(self.keys, sequences)
         self.values = self._kept(self.values, sequences)
 
@@ -71,8 +74,8 @@ def prompt_cache(num_layers: int) -> Cache:
 class BranchLayout:
     """Which prompt each live sequence branches from, and what it sees of it.
 
-    Sequences of one prompt are laid side by side as rows of one matrix, so that the scores of a whole
-    group against its prompt are one product.
+    Sequences of one prompt are laid side by side as rows of one matrix, so that the scores of a
+    whole group against its prompt are one product.
 
     Example (P = 2; the first group has lost one of three sequences):
         prompt_B [0, 0, 1, 1, 1]   slot_B [0, 1, 0, 1, 2]   width 3
@@ -102,7 +105,7 @@ class BranchLayout:
         """One query a sequence over [its prompt | its own tokens]."""
         if settings.get("softcap") is not None:
             raise NotImplementedError("attention with soft-capped scores")
-        layer = self.cache.branched[module.layer_idx]  # type: ignore[index]
+        layer = self.cache.branched[int(module.layer_idx)]  # type: ignore[arg-type]
         batch, _, _, width = query.shape
         heads = key.shape[1]
         scaled = (query * (scaling or width**-0.5)).view(batch, heads, -1, width)

@@ -13,22 +13,19 @@ import torch
 from torch import Tensor
 
 from observe_r1.config.rollout import Sampling
-from observe_r1.types import Sample
 
 
 def random_numbers(
-    samples_P: Sequence[Sample], *, group_size: int, num_tokens: int, seed: int, step: int
+    names_P: Sequence[str], *, group_size: int, num_tokens: int, seed: int, step: int
 ) -> Tensor:
-    """[P·G, T] in [0, 1). A sample drawn twice in one batch gets different numbers each time."""
+    """[P, G, T] in [0, 1). A name drawn twice in one batch gets different numbers each time."""
     seen: Counter[str] = Counter()
     rows = []
-    for sample in samples_P:
-        generator = torch.Generator().manual_seed(
-            stable_seed(seed, step, sample.id, seen[sample.id])
-        )
+    for name in names_P:
+        generator = torch.Generator().manual_seed(stable_seed(seed, step, name, seen[name]))
         rows.append(torch.rand(group_size, num_tokens, generator=generator))
-        seen[sample.id] += 1
-    return torch.cat(rows)
+        seen[name] += 1
+    return torch.stack(rows)
 
 
 def stable_seed(*parts: object) -> int:
@@ -69,5 +66,5 @@ def keep_likely(logprobs_V: Tensor, sampling: Sampling) -> Tensor:
 def end_flags(num_vocabulary: int, end_ids: Iterable[int], device: torch.device) -> Tensor:
     """[V] True where a token ends a completion: one look-up a step instead of a search."""
     flags = torch.zeros(num_vocabulary, dtype=torch.bool, device=device)
-    flags[torch.tensor(sorted(end_ids), device=device)] = True
+    flags[torch.tensor(sorted(end_ids), dtype=torch.long, device=device)] = True
     return flags

@@ -42,27 +42,41 @@ class SharedPrefillEngine:
         step: int = 0,
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order."""
-        if not samples_P:
-            return []
         prompts_P = [self.policy.encode(sample, system_prompt) for sample in samples_P]
+        completions_P = self.complete(
+            prompts_P, [sample.id for sample in samples_P], group_size=group_size,
+            sampling=sampling, seed=seed, step=step,
+        )  # fmt: skip
+        return [
+            RolloutGroup(
+                sample=sample, completions_G=tuple(completions_G), step=step, policy_version=step,
+                prompt_ids=tuple(prompt.ids_L.tolist()),
+            )
+            for sample, prompt, completions_G in zip(
+                samples_P, prompts_P, completions_P, strict=True
+            )
+        ]  # fmt: skip
+
+    def complete(
+        self, prompts_P: Sequence[EncodedPrompt], names_P: Sequence[str], *, group_size: int,
+        sampling: Sampling, seed: int, step: int = 0,
+    ) -> list[list[Completion]]:  # fmt: skip
+        """G completions of each prompt; a prompt may hold text already written (``extend``), so
+        this is also how decoding goes on after a stop, a branch or a merge. Names fix the random
+        numbers."""
+        if not prompts_P:
+            return []
         randoms = random_numbers(
-            samples_P, group_size=group_size, num_tokens=sampling.max_new_tokens,
-            seed=seed, step=step,
-        ).unflatten(0, (-1, group_size))  # fmt: skip
-        groups: dict[int, RolloutGroup] = {}
+            names_P, group_size=group_size, num_tokens=sampling.max_new_tokens, seed=seed, step=step
+        )
+        found: dict[int, list[Completion]] = {}
         for part in self._turns(prompts_P, group_size):
-            completions = self._decode(
+            drawn = self._decode(
                 [prompts_P[i] for i in part], randoms[part].flatten(0, 1), group_size, sampling
             )
             for number, i in enumerate(part):
-                groups[i] = RolloutGroup(
-                    sample=samples_P[i],
-                    completions_G=tuple(completions[number * group_size : (number + 1) * group_size]),
-                    step=step,
-                    policy_version=step,
-                    prompt_ids=tuple(prompts_P[i].ids_L.tolist()),
-                )
-        return [groups[i] for i in range(len(samples_P))]
+                found[i] = drawn[number * group_size : (number + 1) * group_size]
+        return [found[i] for i in range(len(prompts_P))]
 
     def sync(self, policy: Policy) -> None:
         """Nothing to do when sampler and trainer are the same module."""

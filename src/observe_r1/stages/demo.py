@@ -131,7 +131,7 @@ class Demo:
         ladder = build_ladder(training, results.difficulty, settings, seed=self.seed)
         folder = self.out / "ladder"
         write_ladder(folder, training, ladder, settings, seed=self.seed, source="puzzles")
-        _note_correct_length(folder, store_folder)
+        note_correct_length(folder, store_folder)
 
     def _stage(self) -> RLStage:
         choice = Choice(
@@ -208,7 +208,7 @@ def _refuse_occupied(out: Path) -> None:
         raise RunError(f"{out} is not empty, and nothing is overwritten. Choose another --out.")
 
 
-def _note_correct_length(ladder: Path, store: Path) -> None:
+def note_correct_length(ladder: Path, store: Path) -> None:
     """The 25th percentile of the probe's correct lengths, where the recipe looks for it."""
     rows = read_probe(store)
     lengths = sorted(c.num_tokens for row in rows for c in row.completions if c.correct)

@@ -28,6 +28,12 @@ def environment(resumed: bool) -> dict[str, Any]:
     }
 
 
+def is_main_process() -> bool:
+    """Whether this is the process that writes and talks; a launcher (``accelerate launch``,
+    ``torchrun``) numbers its processes in RANK."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def now() -> str:
     """This moment in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

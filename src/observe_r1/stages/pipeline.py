@@ -22,7 +22,7 @@ from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import detect_machine
 from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.records import read_json, write_json
-from observe_r1.stages.environment import environment, now
+from observe_r1.stages.environment import environment, is_main_process, now
 from observe_r1.stages.measure import measure_held_out, prepare_held_out
 from observe_r1.stages.models import locate_model
 from observe_r1.stages.questions import correct_length, load_questions
@@ -68,9 +68,11 @@ def run_recipe(
     notify: Notify = lambda stage, step, total, metrics: None,
 ) -> Path:
     """Run every stage of a recipe; returns the folder of the last checkpoint."""
-    check_can_start(run, out, resume)
     samples = load_questions(run.data)
     held_out = prepare_held_out(run.heldout, samples, run.data)
+    if not is_main_process():  # one process writes the run folder for all
+        return _run_stages(run, out, samples, held_out, resume, notify)
+    check_can_start(run, out, resume)
     with claimed_run_folder(run, out, resume):
         checkpoint = _run_stages(run, out, samples, held_out, resume, notify)
     write_json(out / ENVIRONMENT, {**read_json(out / ENVIRONMENT), "finished": now()})
@@ -135,6 +137,8 @@ def claimed_run_folder(run: RunConfig, out: Path, resume: bool) -> Iterator[None
     except BaseException:
         if not resume and not _has_begun(out):
             _empty(out, keep_folder=existed)
+        for part in out.glob("**/.*.part"):  # a checkpoint that was being written
+            shutil.rmtree(part, ignore_errors=True)
         raise
 
 

@@ -13,6 +13,7 @@ from observe_r1.curriculum import build_curriculum
 from observe_r1.errors import ConfigError, RunError
 from observe_r1.policy.load import Policy, load_policy, replica
 from observe_r1.rollout.base import RolloutEngine
+from observe_r1.stages.fit import check_fit
 from observe_r1.text import system_prompt
 from observe_r1.train.distribute import Processes
 from observe_r1.train.health import Health
@@ -20,7 +21,12 @@ from observe_r1.train.loop import Parts, train_rl
 from observe_r1.train.optimise import Optimiser
 from observe_r1.train.recorder import Recorder
 from observe_r1.train.state import (
-    CHECKPOINTS, TrainState, latest_checkpoint, load_training, load_weights, read_state,
+    CHECKPOINTS,
+    TrainState,
+    latest_checkpoint,
+    load_training,
+    load_weights,
+    read_state,
 )  # fmt: skip
 from observe_r1.types import Sample
 
@@ -88,6 +94,7 @@ def _build_parts(
     processes: Processes,
 ) -> Parts:  # fmt: skip
     prompt = system_prompt(stage.grammar) if stage.system_prompt is None else stage.system_prompt
+    check_fit(stage, policy, samples, prompt)
     max_steps = count_steps(stage, len(samples))
     return Parts(
         policy=policy,
@@ -126,8 +133,9 @@ def _restore(parts: Parts, checkpoint: Path | None) -> TrainState:
     parts.optimiser.num_updates = values["num_updates"]
     parts.optimiser.budget = values["budget"]
     load_training(
-        checkpoint, parts.policy, parts.optimiser.optimizer, rank=parts.processes.rank
+        checkpoint, parts.optimiser.masters, parts.optimiser.optimizer, rank=parts.processes.rank
     )
+    parts.engine.sync(parts.policy)  # engines that hold weights of their own began with the model's
     return TrainState(
         step=values["step"], seconds=values["seconds"], best=values["best"],
         health=Health(**values["health"]),

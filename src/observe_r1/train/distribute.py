@@ -11,9 +11,10 @@ Losses are divided by numbers that everyone knows already, so no count ever trav
 Replicated (the default): the module is used as it is, and gradients are averaged once an update. No
 shard of the data, empty, text-only or all zero, can leave anyone waiting.
 
-Sharded (FSDP2): layers are gathered while they are computed, so every process must run the same number
-of rows and have a gradient, be it zero, for the same parameters. Those with fewer rows run a dummy row
-that weighs nothing; rows without images touch the vision tower's parameters with a factor of zero.
+Sharded (FSDP2): layers are gathered while they are computed, so every process must run the same
+number of rows and have a gradient, be it zero, for the same parameters. Those with fewer rows run a
+dummy row that weighs nothing; rows without images touch the vision tower's parameters with a factor
+of zero.
 """
 
 import os

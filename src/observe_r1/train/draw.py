@@ -1,8 +1,8 @@
 """The first half of a step: choose, generate, score, observe, weigh; and again for rejected groups.
 
-With dynamic sampling a group that the admission rule rejects is recorded, and another prompt is drawn
-in its place, until the batch is full or the round limit is reached. Then the step goes on with what
-it has, and says so.
+With dynamic sampling a group that the admission rule rejects is recorded, and another prompt is
+drawn in its place, until the batch is full or the round limit is reached. Then the step goes on
+with what it has, and says so.
 """
 
 from collections.abc import Callable, Sequence

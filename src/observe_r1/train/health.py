@@ -31,9 +31,9 @@ class Health:
             raise TrainingError(_no_signal_message(self.silent_steps, scored_P))
         if self.nonfinite_steps >= MAX_NONFINITE_STEPS:
             raise TrainingError(
-                f"Loss or gradient was not finite in {self.nonfinite_steps} steps in a row; none of "
-                "them moved the weights. Lower optimizer.lr, train in float32 or bfloat16, or start "
-                "from the last checkpoint with another seed."
+                f"Loss or gradient was not finite in {self.nonfinite_steps} steps in a row; none "
+                "of them moved the weights. Lower optimizer.lr, train in float32 or bfloat16, or "
+                "start from the last checkpoint with another seed."
             )
 
 
@@ -45,7 +45,7 @@ def _no_signal_message(num_steps: int, scored_P: Sequence[ScoredGroup]) -> str:
     return (
         f"No group had a training signal in {num_steps} steps in a row: within every group all "
         f"completions were worth the same.\n  solve rates of the last step: {histogram}\n  rewards "
-        f"of the last step: {seen}\nQuestions that are always or never solved teach nothing: choose "
-        "data nearer to what the model can do (observe-r1 data ladder), raise group_size or "
+        f"of the last step: {seen}\nQuestions that are always or never solved teach nothing: "
+        "choose data nearer to what the model can do (observe-r1 data ladder), raise group_size or "
         "sampling.temperature, or check that the grammar fits what the model writes."
     )

@@ -1,6 +1,6 @@
 """The RL loop, as the algorithm box of a paper has it. It knows no method: those are its parts.
 
-    choose ─▶ generate ─▶ score ─▶ observe ─▶ weigh ─▶ optimise ─▶ sync ─▶ record
+choose ─▶ generate ─▶ score ─▶ observe ─▶ weigh ─▶ optimise ─▶ sync ─▶ record
 """
 
 import logging
@@ -28,7 +28,6 @@ from observe_r1.train.state import TrainState, checkpoint_folder, point, save_ch
 from observe_r1.types import RolloutGroup, Sample, ScoredGroup, WeightedGroup
 from observe_r1.weighting import weigh_groups
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -55,18 +54,20 @@ def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
     """Steps until a limit or the end of the curriculum."""
     for step in state.remaining_steps(parts.max_steps, stage.max_minutes):
         clock = Clock()
-        draw = draw_step(stage, parts, step, clock)
-        if draw.is_exhausted and not draw.weighted_P:
-            return finish(stage, parts, state)
+        draw = draw_step(stage, parts, step, clock)  # choose, generate, score, observe, weigh
+        if not draw.weighted_P:
+            break
         with clock.phase("optimise"):
             outcome = parts.optimiser.update(draw.weighted_P)
         with clock.phase("sync"):
             parts.engine.sync(parts.policy)
         state.health.observe(draw.scored_P, had_signal=outcome.had_signal, finite=outcome.finite)
-        record(stage, parts, state, step, draw, outcome, clock)
-        if stage.save_every and step % stage.save_every == 0:
-            save(stage, parts, state, step)
-    return finish(stage, parts, state)
+        is_best = record(stage, parts, state, step, draw, outcome, clock)
+        if is_best or (stage.save_every and step % stage.save_every == 0):
+            save(stage, parts, state, step, is_best=is_best)
+    if parts.processes.from_main(lambda: not checkpoint_folder(parts.run, state.step).exists()):
+        save(stage, parts, state, state.step)
+    return state
 
 
 def draw_step(stage: RLStage, parts: Parts, step: int, clock: Clock) -> Draw:
@@ -101,29 +102,26 @@ def draw_step(stage: RLStage, parts: Parts, step: int, clock: Clock) -> Draw:
 def record(
     stage: RLStage, parts: Parts, state: TrainState, step: int, draw: Draw, outcome: Outcome,
     clock: Clock,
-) -> None:  # fmt: skip
-    """Metrics and rows of a finished step; a measurement when it is due."""
+) -> bool:  # fmt: skip
+    """Metrics and rows of a finished step, a measurement when it is due; whether it is the best."""
     metrics = step_metrics(draw, outcome) | parts.curriculum.metrics()
     metrics["silent_steps"] = state.health.total_silent
     metrics["skipped_steps"] = state.health.total_nonfinite
     if stage.eval_every and step % stage.eval_every == 0:
         with clock.phase("evaluate"):
             metrics |= parts.processes.from_main(lambda: parts.evaluate(step))
-    for note in outcome.notes:
-        logger.warning("step %d: %s", step, note)
     metrics |= clock.metrics() | memory_metrics(parts.policy.device)
     parts.recorder.write(step, draw.weighted_P, metrics)
     if parts.processes.is_main:
         parts.notify(step, metrics)
-    score = metrics.get("eval/accuracy")
-    if score is not None and (state.best is None or score > state.best):
-        state.best = score
-        folder = save(stage, parts, state, step)
-        if parts.processes.is_main:
-            point(parts.run, "best", folder)
+        for note in outcome.notes:
+            logger.warning("step %d: %s", step, note)
+    return state.improves(metrics.get("eval/accuracy"))
 
 
-def save(stage: RLStage, parts: Parts, state: TrainState, step: int) -> Path:
+def save(
+    stage: RLStage, parts: Parts, state: TrainState, step: int, *, is_best: bool = False
+) -> None:
     """A checkpoint of everything as it stands after ``step``."""
     values: dict[str, Any] = {
         "seconds": state.seconds,
@@ -134,17 +132,12 @@ def save(stage: RLStage, parts: Parts, state: TrainState, step: int) -> Path:
         "curriculum": parts.curriculum.state_dict(),
         "sizes": parts.recorder.sizes(),
     }
-    return save_checkpoint(
-        parts.run, parts.policy, parts.optimiser.optimizer, values,
+    folder = save_checkpoint(
+        parts.run, parts.policy, parts.optimiser.masters, parts.optimiser.optimizer, values,
         step=step, keep=stage.keep_checkpoints, processes=parts.processes,
     )  # fmt: skip
-
-
-def finish(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
-    """The last checkpoint, unless the last step has just written it."""
-    if parts.processes.from_main(lambda: not checkpoint_folder(parts.run, state.step).exists()):
-        save(stage, parts, state, state.step)
-    return state
+    if is_best and parts.processes.is_main:
+        point(parts.run, "best", folder)
 
 
 def memory_metrics(device: torch.device) -> dict[str, float]:

@@ -24,12 +24,19 @@ from observe_r1.config.rollout import Sampling
 from observe_r1.errors import TrainingError
 from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
 from observe_r1.policy.load import Policy
+from observe_r1.policy.self_check import is_tested, packing_is_exact
 from observe_r1.policy.weights import whole
 from observe_r1.rollout.mismatch import mismatch_stats
 from observe_r1.train.distribute import Processes
+from observe_r1.train.masters import MasterWeights
 from observe_r1.train.reference import Reference, row_logprobs
 from observe_r1.train.rows import (
-    CreditRow, count_denominators, fill_microbatches, make_rows, share_rows,
+    CreditRow,
+    count_denominators,
+    even_out,
+    fill_microbatches,
+    make_rows,
+    share_rows,
 )  # fmt: skip
 from observe_r1.train.schedule import learning_rate
 from observe_r1.types import WeightedGroup
@@ -82,7 +89,13 @@ class Optimiser:
         self.reference = Reference(policy) if loss.kl.coefficient else None
         self.module = policy.packed
         self.processes.prepare(self.module)
-        self.optimizer = make_optimizer(policy, optimizer)
+        lora = policy.config.lora
+        self._trains_differently = policy.config.gradient_checkpointing or bool(
+            lora and lora.dropout
+        )
+        self._is_checked = is_tested(policy.model)
+        self.masters = MasterWeights(self.module)
+        self.optimizer = make_optimizer(self.masters.parameters, optimizer)
 
     def update(self, weighted_P: Sequence[WeightedGroup]) -> Outcome:
         """Every update of one rollout."""
@@ -103,6 +116,8 @@ class Optimiser:
             groups, lambda s: self.policy.encode(s, self.system_prompt), self.budget,
             need_all=need_all,
         )  # fmt: skip
+        if rows and not self._is_checked:
+            self._check_packing(rows[0])
         shares = share_rows(rows, self.processes.count)
         if self.processes.sharded:
             shares = even_out(shares)
@@ -114,6 +129,10 @@ class Optimiser:
     def _with_old(self, rows: list[CreditRow]) -> list[CreditRow]:
         values = row_logprobs(self.module, rows, self.sampling.temperature, self._pass_budget)
         return [row.with_logprobs(old=v) for row, v in zip(rows, values, strict=True)]
+
+    def _check_packing(self, row: CreditRow) -> None:
+        self.module.separate = not packing_is_exact(self.module, row.row)
+        self._is_checked = True
 
     @property
     def _pass_budget(self) -> int:
@@ -147,8 +166,12 @@ class Optimiser:
     def _backward_all(
         self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
     ) -> None:
+        # Checkpointing and the adapters' dropout work in training mode only; everything else, the
+        # sampler above all, reads the same weights without them.
+        self.module.train(self._trains_differently)
         for batch in fill_microbatches(rows, self._pass_budget):
             outcome.loss += self._backward(batch, denominators, outcome)
+        self.module.eval()
         outcome.tokens_computed += sum(r.row.length for r in rows)
         outcome.tokens_unique += unique_tokens(rows)
 
@@ -167,7 +190,11 @@ class Optimiser:
             return 0.0  # a dummy row: it moves nothing and says nothing
         outcome.add(dict(result.stats))
         if inputs.sampler_logprobs_N is not None:
-            trainer = inputs.logprobs_N.detach() if inputs.old_logprobs_N is None else inputs.old_logprobs_N
+            trainer = (
+                inputs.logprobs_N.detach()
+                if inputs.old_logprobs_N is None
+                else inputs.old_logprobs_N
+            )
             outcome.add(mismatch_stats(trainer, inputs.sampler_logprobs_N))
         return float(result.loss.detach())
 
@@ -199,7 +226,8 @@ class Optimiser:
 
     def _step(self, lr: float) -> float:
         """Clip, set the learning rate, step; a gradient that is not finite moves nothing."""
-        trained = [p for p in self.module.parameters() if p.requires_grad]
+        self.masters.take_gradients()
+        trained = self.masters.parameters
         self.processes.average_gradients(trained)
         limit = self.config.grad_clip or math.inf
         norm = float(whole(torch.nn.utils.clip_grad_norm_(trained, limit)))
@@ -207,6 +235,7 @@ class Optimiser:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
+            self.masters.write_back()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
@@ -220,7 +249,7 @@ class Optimiser:
                 "Lower policy.max_tokens_per_microbatch or sampling.max_new_tokens, switch on "
                 "policy.gradient_checkpointing, or train adapters (policy.lora)."
             ) from None
-        self.optimizer.zero_grad(set_to_none=True)
+        self.module.zero_grad(set_to_none=True)
         self.budget = max(self.budget // 2, max(r.row.length for r in rows))
         outcome.stats.clear()
         outcome.loss = 0.0
@@ -242,9 +271,10 @@ def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
     return merged
 
 
-def make_optimizer(policy: Policy, config: OptimizerConfig) -> torch.optim.Optimizer:
+def make_optimizer(
+    trained: Sequence[torch.nn.Parameter], config: OptimizerConfig
+) -> torch.optim.Optimizer:
     """Weight decay for matrices only."""
-    trained = [p for p in policy.packed.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},

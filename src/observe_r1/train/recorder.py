@@ -1,10 +1,10 @@
 """Writes the run folder while the run goes on: rows are appended, nothing is rewritten.
 
-    metrics.jsonl     a row a step
-    rollouts.jsonl    a row a completion, rejected groups included
-    samples.jsonl     a row a sample, when it is first seen
-    images/           its pictures, named by content
-    discarded-N.jsonl rows set aside when run number N + 1 went on from an older checkpoint
+metrics.jsonl     a row a step
+rollouts.jsonl    a row a completion, rejected groups included
+samples.jsonl     a row a sample, when it is first seen
+images/           its pictures, named by content
+discarded-N.jsonl rows set aside when run number N + 1 went on from an older checkpoint
 """
 
 import hashlib

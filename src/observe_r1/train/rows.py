@@ -1,6 +1,6 @@
 """Weighted groups → packed rows with their credit → micro-batches.
 
-    group ─ split by completions if over the budget ─▶ rows ─ longest first into bins ─▶ micro-batches
+group ─ split by completions if over the budget ─▶ rows ─ longest first into bins ─▶ micro-batches
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,9 @@ class CreditRow:
             old_N=None, reference_N=None,
         )  # fmt: skip
 
-    def with_logprobs(self, *, old: Tensor | None = None, reference: Tensor | None = None) -> "CreditRow":
+    def with_logprobs(
+        self, *, old: Tensor | None = None, reference: Tensor | None = None
+    ) -> "CreditRow":
         return replace(
             self,
             old_N=self.old_N if old is None else old,
@@ -98,7 +100,8 @@ def count_denominators(groups: Sequence[WeightedGroup], max_new_tokens: int) -> 
 
 
 def fill_microbatches(rows: Sequence[CreditRow], budget: int) -> list[list[CreditRow]]:
-    """Longest rows first, each into the first bin it fits: few bins, and the worst case is first."""
+    """Longest rows first, each into the first bin it fits: few bins, and the worst case is
+    first."""
     bins: list[list[CreditRow]] = []
     room: list[int] = []
     for row in sorted(rows, key=lambda r: -r.row.length):

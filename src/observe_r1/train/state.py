@@ -6,8 +6,8 @@
         training/rng.safetensors        random numbers of every process
     checkpoints/latest           the newest, checkpoints/best the best measured
 
-Nothing in a checkpoint is pickled: a run folder from a stranger cannot execute code. A checkpoint is
-written under a temporary name and renamed when it is whole.
+Nothing in a checkpoint is pickled: a run folder from a stranger cannot execute code. A checkpoint
+is written under a temporary name and renamed when it is whole.
 """
 
 import os
@@ -27,9 +27,12 @@ from observe_r1.policy.weights import sharded_like, whole, whole_state
 from observe_r1.records import read_json, write_json
 from observe_r1.train.distribute import Processes
 from observe_r1.train.health import Health
+from observe_r1.train.masters import MasterWeights
 
 CHECKPOINTS, TRAINING = "checkpoints", "training"
 STATE, OPTIMIZER, RNG = "state.json", "optimizer.safetensors", "rng.safetensors"
+MASTER = "master"
+"""State name of the float32 copy of a half-precision weight."""
 
 
 @dataclass(slots=True)
@@ -53,14 +56,21 @@ class TrainState:
             self.seconds += time.perf_counter() - started
             self.step += 1
 
+    def improves(self, score: float | None) -> bool:
+        """Whether this is the best measurement so far, which is then remembered."""
+        if score is None or (self.best is not None and score <= self.best):
+            return False
+        self.best = score
+        return True
+
 
 def checkpoint_folder(run: Path, step: int) -> Path:
     return run / CHECKPOINTS / f"step-{step:06d}"
 
 
 def save_checkpoint(
-    run: Path, policy: Policy, optimizer: torch.optim.Optimizer, values: dict[str, Any],
-    *, step: int, keep: int, processes: Processes,
+    run: Path, policy: Policy, masters: MasterWeights, optimizer: torch.optim.Optimizer,
+    values: dict[str, Any], *, step: int, keep: int, processes: Processes,
 ) -> Path:  # fmt: skip
     """Write a checkpoint whole or not at all, point ``latest`` at it, drop the oldest ones.
 
@@ -68,7 +78,7 @@ def save_checkpoint(
     """
     folder = checkpoint_folder(run, step)
     weights = whole_state(policy.model) if processes.sharded else None
-    tensors = optimizer_tensors(policy, optimizer)
+    tensors = optimizer_tensors(masters, optimizer)
     states = processes.gather_objects(torch.get_rng_state())
     if processes.is_main:
         part = folder.with_name(f".{folder.name}.part")
@@ -130,32 +140,44 @@ def load_weights(policy: Policy, folder: Path) -> None:
 
 
 def load_training(
-    folder: Path, policy: Policy, optimizer: torch.optim.Optimizer, rank: int = 0
+    folder: Path, masters: MasterWeights, optimizer: torch.optim.Optimizer, rank: int = 0
 ) -> None:
     """Optimizer and random numbers; weights were loaded with the policy."""
-    restore_optimizer(policy, optimizer, load_file(folder / TRAINING / OPTIMIZER))
+    restore_optimizer(masters, optimizer, load_file(folder / TRAINING / OPTIMIZER))
     states = load_file(folder / TRAINING / RNG)
     # With more processes than before, the new ones begin as they are.
     torch.set_rng_state(states.get(f"rank-{rank}", torch.get_rng_state()))
 
 
-def optimizer_tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def optimizer_tensors(
+    masters: MasterWeights, optimizer: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
     """``<parameter>/<state name>`` → tensor: no pickle, and readable by anyone."""
-    return {
-        f"{name}/{key}": whole(torch.as_tensor(value)).detach().cpu().contiguous()
-        for name, parameter in policy.packed.named_parameters()
-        for key, value in sorted(optimizer.state.get(parameter, {}).items())
-        if value is not None
-    }
+    found = {}
+    for pair in masters:
+        state = dict(optimizer.state.get(pair.master, {}))
+        if pair.is_copied:
+            state[MASTER] = pair.master
+        for key, value in sorted(state.items()):
+            if value is not None:
+                tensor = whole(torch.as_tensor(value)).detach()
+                found[f"{pair.name}/{key}"] = tensor.cpu().contiguous()
+    return found
 
 
 def restore_optimizer(
-    policy: Policy, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
+    masters: MasterWeights, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
 ) -> None:
-    for name, parameter in policy.packed.named_parameters():
-        mine = {k.rsplit("/", 1)[1]: v for k, v in tensors.items() if k.rsplit("/", 1)[0] == name}
-        if mine:
+    by_name: dict[str, dict[str, torch.Tensor]] = {}
+    for path, tensor in tensors.items():
+        name, _, key = path.rpartition("/")
+        by_name.setdefault(name, {})[key] = tensor
+    for pair in masters:
+        state = by_name.get(pair.name, {})
+        if MASTER in state:
+            pair.master.data.copy_(sharded_like(pair.master, state.pop(MASTER)))
+        if state:
             # The step counter stays where the optimizer wants it; the moments go with the weights.
-            optimizer.state[parameter] = {
-                k: v if k == "step" else sharded_like(parameter, v) for k, v in mine.items()
+            optimizer.state[pair.master] = {
+                k: v if k == "step" else sharded_like(pair.master, v) for k, v in state.items()
             }

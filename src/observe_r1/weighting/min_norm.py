@@ -6,7 +6,7 @@ Vectors are given by their inner products alone, so their length does not matter
 
 from collections.abc import Sequence
 
-MAX_ITERATIONS = 250
+MAX_ITERATIONS = 1000
 TOLERANCE = 1e-12
 
 

@@ -47,6 +47,18 @@ def test_a_missing_optional_package_says_how_to_install_it(monkeypatch, capsys):
     assert "pip install 'observe-r1[train]'" in shown
 
 
+class SafetensorError(Exception):
+    """Named as the one of safetensors, which tells a full disk only in words."""
+
+
+def test_weights_that_cannot_be_written_or_read(monkeypatch, capsys):
+    full = SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+    assert "the disk is full" in outcome_of(full, monkeypatch, capsys)[1]
+    status, shown = outcome_of(SafetensorError("header too small"), monkeypatch, capsys)
+    assert status == 2
+    assert "a weights file is broken: header too small" in shown
+
+
 def test_our_own_mistakes_keep_their_traceback(monkeypatch, capsys):
     with pytest.raises(ModuleNotFoundError):
         outcome_of(ModuleNotFoundError("x", name="observe_r1.nothing"), monkeypatch, capsys)

@@ -64,7 +64,9 @@ TOPICS = [
             *right("1/2", "0.5", "\\frac{1}{2}", "\\frac12", "\\dfrac{1}{2}", "½", "2/4", ".5"),
             *right("5/2", "2 1/2", "2\\frac{1}{2}", "2½", "2.5"),
             *wrong("5/2", "2 \\cdot \\frac{1}{2}", "21/2"),
-            *right("2\\sqrt{3}", "2√3", "\\sqrt{12}", "\\frac{6}{\\sqrt{3}}", "3.464102", "2\\sqrt3"),
+            *right(
+                "2\\sqrt{3}", "2√3", "\\sqrt{12}", "\\frac{6}{\\sqrt{3}}", "3.464102", "2\\sqrt3"
+            ),
             *wrong("2\\sqrt{3}", "3.46", "2\\sqrt{2}", "\\sqrt{3}"),
             *right("\\frac{3\\pi}{4}", "\\frac{3}{4}\\pi", "0.75π", "3\\pi/4"),
             *wrong("\\frac{3\\pi}{4}", "2.36", "3\\pi"),
@@ -94,7 +96,15 @@ TOPICS = [
         "A unit on one side only is understood. Two known units must be of one kind and are "
         "converted. 50% is 0.5, and 50 where percent is understood; 0.5 is never 0.5%.",
         [
-            *right("12", "12 cm", "12\\text{ cm}^2", "$12\\,\\mathrm{cm}$", "12 apples", "\\$12", "12 square units"),
+            *right(
+                "12",
+                "12 cm",
+                "12\\text{ cm}^2",
+                "$12\\,\\mathrm{cm}$",
+                "12 apples",
+                "\\$12",
+                "12 square units",
+            ),
             *right("12 cm", "12", "12 cm", "120 mm", "0.12 m", "12 centimeters", "12cm"),
             *wrong("12 cm", "12 kg", "12 m", "12 cm^2", "120 cm"),
             *right("120", "120°", "120^\\circ", "120 degrees"),
@@ -123,12 +133,54 @@ TOPICS = [
         "value. Letters are tokens. Naming several options is no pick, and neither is a letter "
         "with another option's text.",
         [
-            *right("B", "B", "b", "(B)", "B.", "B)", "**B**", "$B$", "\\text{B}", "\\boxed{B}", options=AREAS),
+            *right(
+                "B",
+                "B",
+                "b",
+                "(B)",
+                "B.",
+                "B)",
+                "**B**",
+                "$B$",
+                "\\text{B}",
+                "\\boxed{B}",
+                options=AREAS,
+            ),
             *right("B", "option B", "The answer is (B).", "The correct option is B", options=AREAS),
-            *right("B", "B. 12 cm", "(B) 12 cm", "B: 12 cm", "12 cm", "12cm", "12", "0.12 m", options=AREAS),
+            *right(
+                "B",
+                "B. 12 cm",
+                "(B) 12 cm",
+                "B: 12 cm",
+                "12 cm",
+                "12cm",
+                "12",
+                "0.12 m",
+                options=AREAS,
+            ),
             *right("B", "The length is 12 cm", options=AREAS),
-            *wrong("B", "A", "E", "big", "Bob", "B or C", "A, B", "AB", "A B C D", "not B", options=AREAS),
-            *wrong("B", "B. 10 cm", "10 cm, 12 cm", "A. 10 cm B. 12 cm", "(A)(B)(C)(D)", "", options=AREAS),
+            *wrong(
+                "B",
+                "A",
+                "E",
+                "big",
+                "Bob",
+                "B or C",
+                "A, B",
+                "AB",
+                "A B C D",
+                "not B",
+                options=AREAS,
+            ),
+            *wrong(
+                "B",
+                "B. 10 cm",
+                "10 cm, 12 cm",
+                "A. 10 cm B. 12 cm",
+                "(A)(B)(C)(D)",
+                "",
+                options=AREAS,
+            ),
             *wrong("B", "All of the above", "B is wrong", "B and C", "A/B", options=AREAS),
             *right("(B)", "B", options=AREAS),
             *right("12 cm", "B", "12 cm", options=AREAS),
@@ -222,8 +274,19 @@ TOPICS = [
         "Boxes",
         "One box x1, y1, x2, y2 with an intersection over union of at least 0.5.",
         [
-            *right("[10, 10, 30, 30]", "[10, 10, 30, 30]", "(12, 10, 30, 30)", '{"bbox_2d": [10, 10, 30, 28]}'),
-            *wrong("[10, 10, 30, 30]", "[30, 30, 50, 50]", "[0, 0, 100, 100]", "[10, 10, 30]", "[10, 10, 30, 30] [0, 0, 9, 9]"),
+            *right(
+                "[10, 10, 30, 30]",
+                "[10, 10, 30, 30]",
+                "(12, 10, 30, 30)",
+                '{"bbox_2d": [10, 10, 30, 28]}',
+            ),
+            *wrong(
+                "[10, 10, 30, 30]",
+                "[30, 30, 50, 50]",
+                "[0, 0, 100, 100]",
+                "[10, 10, 30]",
+                "[10, 10, 30, 30] [0, 0, 9, 9]",
+            ),
         ],
         kind="box",
     ),
@@ -241,7 +304,9 @@ TOPICS = [
         "The same steps in the same order; where the gold is a maze, any path that keeps its "
         "rules.",
         [
-            *right("up, up, left", "up, up, left", "Up Up Left", "U, U, L", "UUL", "up → up → left"),
+            *right(
+                "up, up, left", "up, up, left", "Up Up Left", "U, U, L", "UUL", "up → up → left"
+            ),
             *wrong("up, up, left", "up, left, up", "up, up", "up, up, left, left", ""),
             *right(MAZE, "right, right, down, down", "D D R R"),
             *wrong(MAZE, "right, down, down, right", "right, right", "up", "R R L R D D", "jump"),
@@ -253,11 +318,28 @@ TOPICS = [
         "Inside the last answer section and nowhere else. A section that is never closed is no "
         "answer; tags inside the answer make it unreadable.",
         [
-            *right("3", "<think>4</think><answer>3</answer>", "<answer>\n3\n</answer> or 4", "<answer> 3 </answer>"),
+            *right(
+                "3",
+                "<think>4</think><answer>3</answer>",
+                "<answer>\n3\n</answer> or 4",
+                "<answer> 3 </answer>",
+            ),
             *right("3", "<answer>4</answer><answer>3</answer>"),
-            *wrong("3", "3", "\\boxed{3}", "<answer>3", "<answer></answer>3", "<answer>3</answer><answer>4</answer>"),
+            *wrong(
+                "3",
+                "3",
+                "\\boxed{3}",
+                "<answer>3",
+                "<answer></answer>3",
+                "<answer>3</answer><answer>4</answer>",
+            ),
             *wrong("3", "<answer>3</answer><answer>", "<answer>\n7\n</answer> text 3", "answer: 3"),
-            *wrong("3", "<answer><think>3</think></answer>", "<answer> \n </answer>", "<Answer>3</Answer>"),
+            *wrong(
+                "3",
+                "<answer><think>3</think></answer>",
+                "<answer> \n </answer>",
+                "<Answer>3</Answer>",
+            ),
         ],
         whole=True,
     ),
@@ -265,9 +347,22 @@ TOPICS = [
         "Where the answer stands: boxed",
         "Inside the last complete box.",
         [
-            *right("3", "so \\boxed{3}", "\\boxed{4} no, \\boxed{3}", "$\\boxed{x = 3}$", "\\boxed{\\boxed{3}}"),
+            *right(
+                "3",
+                "so \\boxed{3}",
+                "\\boxed{4} no, \\boxed{3}",
+                "$\\boxed{x = 3}$",
+                "\\boxed{\\boxed{3}}",
+            ),
             *right("0.5", "\\boxed{\\frac{1}{2}}"),
-            *wrong("3", "3", "\\boxed{3", "\\boxed{3} no, \\boxed{4}", "\\boxed{}", "<answer>3</answer>"),
+            *wrong(
+                "3",
+                "3",
+                "\\boxed{3",
+                "\\boxed{3} no, \\boxed{4}",
+                "\\boxed{}",
+                "<answer>3</answer>",
+            ),
         ],
         extract="boxed",
         whole=True,
@@ -277,9 +372,17 @@ TOPICS = [
         "For untagged outputs, leniently: an answer section, else the last box, else what follows "
         'the last "answer is", else the last line, and there the last number.',
         [
-            *right("7", "There are 3 red and 4 blue, so 7 in total.", "The answer is 7.", "**Answer:** 7", "#### 7"),
+            *right(
+                "7",
+                "There are 3 red and 4 blue, so 7 in total.",
+                "The answer is 7.",
+                "**Answer:** 7",
+                "#### 7",
+            ),
             *right("7", "<answer>7</answer>", "so \\boxed{7}.", "3 + 4 = 7", "It is\n\n7"),
-            *right("B", "A is too small. The answer is (B).", "**Final answer**: B", "B", options=AREAS),
+            *right(
+                "B", "A is too small. The answer is (B).", "**Final answer**: B", "B", options=AREAS
+            ),
             *wrong("7", "", "7 or so? The answer is 8.", "I cannot tell."),
         ],
         extract="plain",

@@ -61,13 +61,22 @@ def test_a_number_is_right_in_every_spelling_and_no_other_number_is(value, other
 def test_an_option_is_right_by_letter_and_by_text_and_no_other_is(gold, said, form) -> None:
     options = [f"{10 * i + 3} cm" for i in range(6)]
     letter, text = "ABCDEF"[said], options[said]
-    answer = [letter, f"({letter})", f"{letter}. {text}", text, f"The answer is {letter}", f"${text}$"]
+    answer = [
+        letter,
+        f"({letter})",
+        f"{letter}. {text}",
+        text,
+        f"The answer is {letter}",
+        f"${text}$",
+    ]
     found = grade(f"<answer>{answer[form]}</answer>", "ABCDEF"[gold], options=options)
     assert found.correct == (gold == said)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sets(st.integers(0, 4), min_size=2), st.sampled_from([", ", " or ", " and ", "", "/", " "]))
+@given(
+    st.sets(st.integers(0, 4), min_size=2), st.sampled_from([", ", " or ", " and ", "", "/", " "])
+)
 def test_two_letters_and_more_are_never_right(said, joint) -> None:
     answer = joint.join("ABCDE"[i] for i in sorted(said))
     for gold in "ABCDE":
@@ -76,7 +85,9 @@ def test_two_letters_and_more_are_never_right(said, joint) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(gold=st.one_of(anything, formula_like))
-def test_a_gold_that_passes_the_check_is_right_as_its_own_answer_or_wrong_but_never_breaks(gold) -> None:
+def test_a_gold_that_passes_the_check_is_right_as_its_own_answer_or_wrong_but_never_breaks(
+    gold,
+) -> None:
     try:
         check_gold(gold, "text")
     except ValueError:

@@ -1,4 +1,5 @@
 """The faults of the authors' released checker and format rule (B6 to B16), each shown to be absent."""
+
 import time
 
 import pytest

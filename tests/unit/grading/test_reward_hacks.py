@@ -19,7 +19,8 @@ CHOICE_HACKS = [
 ]  # fmt: skip
 NUMBER_HACKS = [
     "7 or 8", "7, 8, 9", "7 8 9", "7/8", "between 6 and 8", "7 ± 1", "6 = 7", "7 = 8", "6-8", "x",
-    "not 7, it is 8", "7x", "<7", ">= 7", "7 to 9", "1 2 3 4 5 6 7 8 9", "one of 6, 7, 8", "7?8",
+    "not 7, it is 8", "7x", "<7", ">= 7", "7 to 9", "1 2 3 4 5 6 7 8 9", "one of 6, 7, 8", "7?8", "x7", "x 7", "x(7)", "x+7", "sin 7", "ln 7",
+    "x - 0 7", "y = x 7", "A7", "f 7", "AB(7)", "a + b = c + 7",
     "the digit after 6", "len('aaaaaaa')", "__import__('os').getpid()", "7**999999999", "[7, 8]",
     "7 and 8", "at most 7", "approximately 7 or 8", "7! = 7", "7; 8", "7\n8", "0x7", "7.5", "7e7",
 ]  # fmt: skip

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from observe_r1.config.loss import KL, ClippedLoss, ClippedWeightLoss, SequenceRatioLoss
-from observe_r1.losses import Denominators, LossInputs, compute_loss, kl_estimate, token_coefficients
+from observe_r1.losses import (
+    Denominators,
+    LossInputs,
+    compute_loss,
+    kl_estimate,
+    token_coefficients,
+)
 
 TWO_AND_ONE = Denominators(num_tokens=3, num_completions=2, max_new_tokens=10)
 
@@ -96,7 +102,9 @@ def test_kl_in_the_reward_makes_a_token_answer_for_what_follows() -> None:
 
 
 def test_the_truncated_weight_multiplies_each_tokens_loss() -> None:
-    given = inputs([0.0, 0.0], [1.0, 1.0], sampler_logprobs_N=torch.tensor([-1 + math.log(2), -3.0]))
+    given = inputs(
+        [0.0, 0.0], [1.0, 1.0], sampler_logprobs_N=torch.tensor([-1 + math.log(2), -3.0])
+    )
     loss = compute_loss(given, ClippedLoss(truncated_importance=2.0)).loss
     assert loss.item() == pytest.approx(-(0.5 + 2.0))
 

@@ -81,8 +81,8 @@ def draw_curves(page: Any) -> None:
         plot = page.locator(".plot").nth(place)
         if plot.is_visible():
             plot.scroll_into_view_if_needed()
-    page.wait_for_selector(".plot .main-svg", state="attached", timeout=20_000)
-    page.wait_for_timeout(300)
+    drawn = "[...document.querySelectorAll('.plot')].filter(plot => plot.offsetParent).every(plot => plot.querySelector('.main-svg'))"
+    until(page, drawn)
 
 
 def until(page: Any, condition: str) -> None:
@@ -181,7 +181,7 @@ def test_curves_are_smoothed_zoomed_and_hidden_together(opened: Any, report: str
     page.locator(".legend button").first.click()
     until(page, "document.querySelector('.js-plotly-plot').data.length === 1")
     page.locator(".values summary").first.click()
-    assert page.locator(".values table").first.locator("tbody tr").count() == 24
+    until(page, "document.querySelectorAll('.values[open] tbody tr').length === 24")
 
 
 def test_the_theme_can_be_chosen(opened: Any, report: str) -> None:

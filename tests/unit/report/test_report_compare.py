@@ -103,6 +103,18 @@ def test_runs_without_common_questions_are_said(tmp_path: Path) -> None:
     assert compare_runs([first, second]).differences == ()
 
 
+def test_one_id_for_two_questions_is_left_out_and_said(pair: list[Path]) -> None:
+    for folder, answer in zip(pair, ("3", "4"), strict=True):
+        rows = [
+            {"sample_id": "a", "question": "same", "answer": "1"},
+            {"sample_id": "b", "question": "?", "answer": answer},
+        ]
+        (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    comparison = compare_runs(pair)
+    assert comparison.differences[0].questions == 2
+    assert any(problem.endswith("in A and B are left out: 1.") for problem in comparison.problems)
+
+
 def test_what_makes_a_comparison_doubtful_is_said(pair: list[Path]) -> None:
     (pair[1] / "config.json").write_text(
         json.dumps({"recipe": "dapo", "model": "other", "data": "x"})

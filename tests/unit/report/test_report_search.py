@@ -8,22 +8,15 @@ import numpy as np
 import pytest
 
 from observe_r1.report.index import open_index
-from observe_r1.report.ladder import question_column
 from observe_r1.report.run import open_run
-from observe_r1.report.search import list_groups, search
+from observe_r1.report.search import Searchable, list_groups, search
 from observe_r1.report.select import PageLimits, choose_groups
 
 
 @pytest.fixture(scope="module")
-def opened(good_run: Path):
+def opened(good_run: Path) -> Searchable:
     run = open_run(good_run)
-    index = open_index(run.rollouts)
-    families = np.array([run.questions[name].family for name in index.sample_ids], dtype=object)
-    columns = {
-        "rung": question_column(run, index, "rung"),
-        "family": families[index.groups["sample"]],
-    }
-    return run, index, columns
+    return Searchable.of(run, open_index(run.rollouts))
 
 
 def plain(folder: Path) -> list[list[dict]]:
@@ -51,25 +44,27 @@ def plain(folder: Path) -> list[list[dict]]:
     ],
 )
 def test_a_filter_finds_what_a_plain_reading_finds(opened, good_run: Path, wanted, fits) -> None:
-    run, index, columns = opened
-    found = search(run, index, wanted, columns, seconds=60)
+    found = search(opened, wanted, seconds=60)
     wanted_places = {place for place, group in enumerate(plain(good_run)) if fits(group)}
     assert set(found.places.tolist()) == wanted_places
 
 
 def test_rung_and_family_come_from_the_questions(opened) -> None:
-    run, index, columns = opened
-    found = search(run, index, {"rung": "2", "family": "counting"}, columns)
-    names = {index.sample_ids[index.groups["sample"][place]] for place in found.places}
+    found = search(opened, {"rung": "2", "family": "counting"})
+    names = {
+        opened.index.sample_ids[opened.index.groups["sample"][place]] for place in found.places
+    }
     assert names
-    assert all(run.questions[n].rung == 2 and run.questions[n].family == "counting" for n in names)
+    assert all(
+        opened.run.questions[n].rung == 2 and opened.run.questions[n].family == "counting"
+        for n in names
+    )
 
 
 def test_orders(opened) -> None:
-    run, index, columns = opened
 
     def column(sort: str, name: str) -> list[float]:
-        return index.groups[name][search(run, index, {"sort": sort}, columns).places].tolist()
+        return opened.index.groups[name][search(opened, {"sort": sort}).places].tolist()
 
     assert column("newest", "step") == sorted(column("newest", "step"), reverse=True)
     assert column("oldest", "step") == sorted(column("newest", "step"))
@@ -78,12 +73,11 @@ def test_orders(opened) -> None:
 
 
 def test_a_search_out_of_time_goes_on_where_it_stopped(opened) -> None:
-    run, index, columns = opened
     wanted = {"text": "let me check"}
-    whole = search(run, index, wanted, columns, seconds=60).places.tolist()
+    whole = search(opened, wanted, seconds=60).places.tolist()
     pieces, cursor = [], 0
     while cursor is not None:
-        found = search(run, index, {**wanted, "cursor": str(cursor)}, columns, seconds=0)
+        found = search(opened, {**wanted, "cursor": str(cursor)}, seconds=0)
         assert found.read == 1
         pieces += found.places.tolist()
         cursor = found.next
@@ -91,20 +85,19 @@ def test_a_search_out_of_time_goes_on_where_it_stopped(opened) -> None:
 
 
 def test_a_page_of_the_list_holds_the_questions(opened) -> None:
-    run, index, columns = opened
-    answer = list_groups(run, index, columns, {"limit": "3", "offset": "2"})
+    answer = list_groups(opened, {"limit": "3", "offset": "2"})
     assert answer["total"] == 96
     assert len(answer["groups"]) == 3
     assert answer["groups"][0]["question"]["text"].startswith("<image>")
 
 
 def test_a_page_takes_all_groups_when_they_fit(opened) -> None:
-    index = opened[1]
+    index = opened.index
     assert choose_groups(index, PageLimits()).tolist() == list(range(96))
 
 
 def test_a_small_page_follows_some_questions_and_spreads_the_rest(opened) -> None:
-    index = opened[1]
+    index = opened.index
     chosen = choose_groups(index, PageLimits(groups=40, followed=3))
     assert len(chosen) <= 40
     samples = index.groups["sample"]
@@ -116,6 +109,6 @@ def test_a_small_page_follows_some_questions_and_spreads_the_rest(opened) -> Non
 
 
 def test_a_page_keeps_to_its_bytes(opened) -> None:
-    index = opened[1]
+    index = opened.index
     chosen = choose_groups(index, PageLimits(group_bytes=40_000))
     assert 0 < int(index.groups["length"][chosen].sum()) <= 40_000

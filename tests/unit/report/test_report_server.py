@@ -170,6 +170,14 @@ def test_a_hostile_run_can_be_viewed(hostile_run: Path) -> None:
         assert b"<img" not in page
 
 
+def test_the_folder_one_is_in_can_be_viewed(
+    good_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(good_run)
+    with served(Path(".")) as port:
+        assert until_indexed(port, "good")["name"] == "good"
+
+
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no folder in it"):
         make_server(tmp_path)

@@ -67,7 +67,9 @@ def test_combined_rewards_nest_and_survive_a_round_trip() -> None:
     reward = {
         "type": "gated_product",
         "gate": FORMAT,
-        "parts": [{"type": "max_of", "parts": [ACCURACY, {"type": "if_correct", "reward": FORMAT}]}],
+        "parts": [
+            {"type": "max_of", "parts": [ACCURACY, {"type": "if_correct", "reward": FORMAT}]}
+        ],
     }
     scoring = Scoring.model_validate({"rewards": [reward]})
     assert Scoring.model_validate_json(scoring.model_dump_json()) == scoring

@@ -104,7 +104,7 @@ def test_a_users_file_or_function_that_is_missing_is_named(tmp_path) -> None:
 
 
 def test_an_unknown_grammar_and_no_rewards_are_refused() -> None:
-    with pytest.raises(ValidationError, match="no grammar named 'v9'. Known grammars"):
+    with pytest.raises(ValidationError, match=r"no grammar named 'v9'. Known grammars"):
         Scoring(grammar="v9")
     with pytest.raises(ValidationError, match="rewards is empty"):
         Scoring(rewards=())

@@ -118,7 +118,7 @@ def test_completeness_counts_the_demands_that_are_met() -> None:
 
 
 def test_an_unknown_grammar_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no grammar named 'v3'. Known grammars: observe_think"):
+    with pytest.raises(ConfigError, match=r"no grammar named 'v3'. Known grammars: observe_think"):
         parse_response("", "v3")
 
 

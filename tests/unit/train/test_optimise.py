@@ -2,10 +2,10 @@
 
 import math
 
-import fakes
 import pytest
 import torch
 
+import fakes
 from observe_r1.config.loss import ClippedLoss
 from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.rollout import Sampling
@@ -50,9 +50,7 @@ def test_micro_batches_and_split_groups_change_nothing(reduction) -> None:
     loss = ClippedLoss(reduction=reduction)
     whole = weights_after([SIGNAL, SIGNAL_2], loss=loss)
     longest = max(len(encode_length(g)) for g in (SIGNAL, SIGNAL_2))
-    parts = weights_after(
-        [SIGNAL, SIGNAL_2], loss=loss, max_tokens_per_microbatch=longest + 4
-    )
+    parts = weights_after([SIGNAL, SIGNAL_2], loss=loss, max_tokens_per_microbatch=longest + 4)
     assert torch.allclose(whole, parts, atol=1e-5, rtol=0)
 
 
@@ -92,7 +90,9 @@ def test_a_step_without_signal_moves_nothing_and_says_so() -> None:
     before = [p.detach().clone() for p in made.policy.packed.parameters()]
     outcome = made.update([SILENT])
     assert not outcome.had_signal and outcome.tokens_computed == 0
-    assert all(torch.equal(a, b) for a, b in zip(before, made.policy.packed.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(before, made.policy.packed.parameters(), strict=True)
+    )
 
 
 def test_gradients_that_are_not_finite_skip_the_step() -> None:
@@ -101,7 +101,9 @@ def test_gradients_that_are_not_finite_skip_the_step() -> None:
     made = optimiser()
     before = [p.detach().clone() for p in made.policy.packed.parameters()]
     assert not made.update([broken]).finite
-    assert all(torch.equal(a, b) for a, b in zip(before, made.policy.packed.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(before, made.policy.packed.parameters(), strict=True)
+    )
     assert made.update([SIGNAL]).finite
 
 
@@ -110,7 +112,9 @@ def test_the_first_of_several_updates_needs_no_old_log_probs() -> None:
     made = optimiser(optimizer=config)
     calls = []
     forward = made.policy.packed.forward
-    made.policy.packed.forward = lambda rows, *rest: calls.append(torch.is_grad_enabled()) or forward(rows, *rest)
+    made.policy.packed.forward = lambda rows, *rest: (
+        calls.append(torch.is_grad_enabled()) or forward(rows, *rest)
+    )
     made.update([SIGNAL, SIGNAL_2])
     assert calls == [False, True, True]
     assert made.num_updates == 2
@@ -132,7 +136,9 @@ def test_running_out_of_memory_halves_the_budget_once_and_says_so(monkeypatch) -
     made.policy.packed.forward = forward
     whole = optimiser()
     whole.update([SIGNAL, SIGNAL_2])
-    for mine, other in zip(made.policy.packed.parameters(), whole.policy.packed.parameters(), strict=True):
+    for mine, other in zip(
+        made.policy.packed.parameters(), whole.policy.packed.parameters(), strict=True
+    ):
         assert torch.allclose(mine, other, atol=1e-6)
     failures.append(1)
     made.policy.packed.forward = once
@@ -166,5 +172,7 @@ def test_each_part_is_frozen_by_itself(part) -> None:
     optimiser(policy).update([SIGNAL, SIGNAL_2])
     from observe_r1.policy.family import part_of
 
-    moved = {part_of(n) for n, p in policy.packed.named_parameters() if not torch.equal(p, before[n])}
+    moved = {
+        part_of(n) for n, p in policy.packed.named_parameters() if not torch.equal(p, before[n])
+    }
     assert moved == {"vision", "aligner", "language"} - {part}

@@ -5,16 +5,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import fakes
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import fakes
 from observe_r1.config.stages import RLStage
 from observe_r1.errors import RunError
 from observe_r1.records import read_rows
 from observe_r1.stages.rl import run_rl
-from observe_r1.train.metrics import is_reproducible
+from observe_r1.train.metric_table import is_reproducible
 from observe_r1.train.state import latest_checkpoint
 
 SAMPLES = [fakes.sample(number, images=number % 3) for number in range(7)]
@@ -37,9 +37,7 @@ def stage(max_steps: int, **changes: Any) -> RLStage:
 
 
 def rows(run: Path, name: str) -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in row.items() if is_reproducible(k)} for row in read_rows(run / name)
-    ]
+    return [{k: v for k, v in row.items() if is_reproducible(k)} for row in read_rows(run / name)]
 
 
 def tensors(run: Path, name: str) -> dict[str, torch.Tensor]:
@@ -69,7 +67,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(model: str, tmp_pa
     assert any(not torch.equal(moved[key], start[key]) for key in start)
 
 
-def test_rows_past_the_checkpoint_are_set_aside_and_never_doubled(model: str, tmp_path: Path) -> None:
+def test_rows_past_the_checkpoint_are_set_aside_and_never_doubled(
+    model: str, tmp_path: Path
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_rl(stage(4), model=model, samples=SAMPLES, run=whole)
     shutil.copytree(whole, killed, symlinks=True)

@@ -12,7 +12,6 @@ import torch.distributed as dist
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import fakes
-
 from observe_r1.config.loss import ClippedLoss
 from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.rollout import Sampling
@@ -49,7 +48,7 @@ def main(rank: int, world: int, port: str, kind: str, out: str) -> None:
     found = []
     for groups in BATCHES:
         outcome = optimiser.update(groups)
-        weights = whole_state(policy.model)
+        weights = {name: value.clone() for name, value in whole_state(policy.model).items()}
         found.append({"loss": outcome.loss, "norm": outcome.grad_norm, "weights": weights})
     if rank == 0:
         torch.save(found, out)

@@ -8,7 +8,12 @@ import pytest
 
 from observe_r1.rewards import Bonus, ReleasedBonus, Scoring, score_group
 from observe_r1.types import Completion, RolloutGroup, Sample, ScoredGroup
-from observe_r1.weighting import ReleasedUncertaintyWeight, UncertaintyWeight, Weighting, weigh_groups
+from observe_r1.weighting import (
+    ReleasedUncertaintyWeight,
+    UncertaintyWeight,
+    Weighting,
+    weigh_groups,
+)
 
 GOOD, WRONG = "<think>t</think><answer>3</answer>", "<think>t</think><answer>4</answer>"
 UNFORMATTED = "<answer>3</answer>"

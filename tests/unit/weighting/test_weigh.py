@@ -149,7 +149,7 @@ def test_static_difficulty_weighs_by_the_probe() -> None:
     groups = [first_right(2, solve_rate=rate) for rate in (1.0, 0.5, 0.0)]
     found = weigh_groups(groups, Weighting(weight=StaticDifficultyWeight()))
     assert [w.weight for w in found] == pytest.approx([0.5, 1.0, 1.5])
-    with pytest.raises(DataError, match="sample 's' has no solve rate.*data probe"):
+    with pytest.raises(DataError, match=r"sample 's' has no solve rate.*data probe"):
         weigh_groups([first_right(2)], Weighting(weight=StaticDifficultyWeight()))
 
 
@@ -191,7 +191,7 @@ def test_a_batch_without_an_admitted_group_comes_back_whole() -> None:
 
 
 def test_impossible_settings_are_refused_when_they_are_made() -> None:
-    with pytest.raises(ValidationError, match="low 0.9 is above high 0.1"):
+    with pytest.raises(ValidationError, match=r"low 0.9 is above high 0.1"):
         AdmitSolveRateBand(low=0.9, high=0.1)
     with pytest.raises(ValidationError, match="both 0"):
         StaticDifficultyWeight(easiest=0, hardest=0)

@@ -18,7 +18,8 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 _BATCH_ROWS = 64
 _MAX_CELL = 64_000_000
 _ASIDE = {"dataset_info.json", "state.json", "dataset_dict.json", "dataset_infos.json",
-          "ladder.json", "rejected.jsonl", "rollouts.jsonl", "probe.json"}  # fmt: skip
+          "ladder.json", "rejected.jsonl", "rollouts.jsonl", "probe.json", "decisions.jsonl",
+          "logic_form.json"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def find_rows(source: Path, records: Records | None = None) -> Iterator[FoundRow
         return
     if not source.is_dir():
         raise DataError(f"{source} is neither a file nor a folder. Check the path.")
-    paths = [path for path in sorted(source.rglob("*")) if _is_data(path, source)]
+    paths = sorted(path for path in source.rglob("*") if _is_data(path, source))
     if not paths:
         raise DataError(
             f"{source} holds no data file ({', '.join(SUFFIXES)}). Name the file itself if it "

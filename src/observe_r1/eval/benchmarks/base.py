@@ -1,8 +1,8 @@
 """What a benchmark is: how its published rows become questions, and how it scores answers itself.
 
 Every benchmark shows two numbers: ours (graded as in training) and its own rule. Where the
-published scoring asks a language model to read or compare answers, the number is the benchmark's own
-only with a judge; without one it is called "rule extraction, not official".
+published scoring asks a language model to read or compare answers, the number is the benchmark's
+own only with a judge; without one it is called "rule extraction, not official".
 """
 
 from collections.abc import Callable, Mapping, Sequence

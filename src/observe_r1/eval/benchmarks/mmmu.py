@@ -1,9 +1,9 @@
 """MMMU (arXiv 2311.16502), validation.
 
 Its own scoring looks for a letter, then for the text of an option; a response in which it finds
-neither gets a random option. Open answers are right when a gold spelling, or a number equal to it after
-rounding to two places, is in the answer. The figure is the mean over all questions; the published
-breakdown is by subject.
+neither gets a random option. Open answers are right when a gold spelling, or a number equal to it
+after rounding to two places, is in the answer. The figure is the mean over all questions; the
+published breakdown is by subject.
 """
 
 import random

@@ -43,10 +43,9 @@ async function startReport(data) {
   const source = new PageSource();
   const page = new RunPage(source);
   page.render(data);
-  await parsed();
   await source.load();
-  window.observeR1 = { source, page };
   await page.groups.search(0);
+  window.observeR1 = { source, page, ready: performance.now() };
   document.documentElement.dataset.ready = "true";
 }
 
@@ -102,12 +101,6 @@ async function startRuns(source) {
     setTimeout(turn, 3000);
   };
   return turn();
-}
-
-function parsed() {
-  return document.readyState === "loading"
-    ? new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }))
-    : Promise.resolve();
 }
 
 function failed(error) {

@@ -74,10 +74,12 @@ class Pairs {
     return el("article", { class: "pair" },
       el("p", { class: "about" }, el("b", { class: pair.change > 0 ? "right" : "wrong" }, pair.change > 0 ? "won" : "lost"), ` ${signedPoints(pair.change)}`,
         isNumber(question.rung) && ` · rung ${question.rung}`, question.family && ` · ${question.family}`),
-      el("div", { class: "pictures" }, question.pictures.map((key, place) => key && this.pictures[key]
-        ? el("img", { src: this.pictures[key], alt: `Picture ${place + 1} of the question`, decoding: "async" }) : null)),
-      el("h3", {}, question.missing ? `Question ${question.id}` : question.text.replace(/<image>/g, "").trim()),
-      question.answer && el("p", {}, "gold ", el("b", {}, question.answer)),
+      el("div", { class: "asked" },
+        el("div", { class: "pictures" }, question.pictures.map((key, place) => key && this.pictures[key]
+          ? el("img", { src: this.pictures[key], alt: `Picture ${place + 1} of the question`, decoding: "async" }) : null)),
+        el("div", {},
+          el("h3", {}, question.missing ? `Question ${question.id}` : question.text.replace(/<image>/g, "").trim()),
+          question.answer && el("p", {}, "gold ", el("b", {}, question.answer)))),
       el("div", { class: "completions" }, pair.sides.map(side)));
   }
 }
@@ -89,7 +91,6 @@ async function startCompare(data) {
   const charts = new Charts(() => source.plotly());
   replace(document.getElementById("content"), renderRuns(data), renderDifferences(data), charts.render(data.curves, data.averaged));
   foot(data);
-  await parsed();
   const packed = JSON.parse(await unpack("groups"));
   const pairs = new Pairs(packed.pairs, packed.pictures);
   document.getElementById("content").append(el("p", { class: "block textlegendline" }, textLegend()), pairs.render());

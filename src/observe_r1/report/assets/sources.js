@@ -1,6 +1,14 @@
 // Where groups and the plotting library come from: out of the page itself, or from the live viewer.
 
+// The page is drawn before its data has been read to the end.
+function parsed() {
+  return document.readyState === "loading"
+    ? new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }))
+    : Promise.resolve();
+}
+
 async function unpack(id) {
+  await parsed();
   const bytes = Uint8Array.from(atob(document.getElementById(`data-${id}`).textContent), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
@@ -94,7 +102,12 @@ class LiveSource {
   plotly() {
     this.library ??= new Promise((resolve, reject) => {
       document.head.append(el("script", {
-        src: "/assets/plotly.js", onload: () => resolve(window.Plotly), onerror: reject,
+        src: "/assets/plotly.js",
+        onload: () => resolve(window.Plotly),
+        onerror: () => {
+          this.library = undefined; // asked for again when the next curve is drawn
+          reject(new Error("the viewer does not answer"));
+        },
       }));
     });
     return this.library;

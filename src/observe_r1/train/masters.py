@@ -1,0 +1,61 @@
+"""Float32 copies of weights that are trained in half precision.
+
+A bfloat16 number has eight bits: a step of 1e-6 on a weight of 0.02 rounds to nothing. So the
+optimizer moves a float32 copy, and the weights are that copy rounded. Weights that are float32
+already are their own copy.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A trained weight and what the optimizer moves in its place."""
+
+    name: str
+    weight: nn.Parameter
+    master: nn.Parameter
+
+    @property
+    def is_copied(self) -> bool:
+        return self.master is not self.weight
+
+
+class MasterWeights:
+    """All trained weights of a module."""
+
+    def __init__(self, module: nn.Module) -> None:
+        trained = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        self.pairs = [Pair(name, weight, _master(weight)) for name, weight in trained]
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [pair.master for pair in self.pairs]
+
+    def take_gradients(self) -> None:
+        """Move the weights' gradients to what the optimizer moves."""
+        for pair in self.pairs:
+            if pair.is_copied:
+                gradient = pair.weight.grad
+                pair.master.grad = None if gradient is None else gradient.float()
+                pair.weight.grad = None
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        """Round what the optimizer moved into the weights."""
+        for pair in self.pairs:
+            if pair.is_copied:
+                pair.weight.copy_(pair.master)
+
+
+def _master(weight: nn.Parameter) -> nn.Parameter:
+    if weight.dtype == torch.float32:
+        return weight
+    return nn.Parameter(weight.detach().float())

@@ -1,0 +1,94 @@
+"""Every metric of a step: its kind, unit and meaning, in one table that also makes the docs page.
+
+Two equal runs have equal metrics, except those of kind ``timing`` and ``memory``.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table; ``name`` may end in ``*``."""
+
+    name: str
+    unit: str
+    meaning: str
+    kind: Literal["value", "timing", "memory"] = "value"
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("accuracy", "share", "correct completions among all that were drawn"),
+    Metric("format", "share", "completions that follow the grammar"),
+    Metric("reward", "points", "mean total reward, bonus included"),
+    Metric("reward_std", "points", "mean over groups of the spread of rewards within a group"),
+    Metric("bonus", "points", "mean bonus a completion"),
+    Metric("bonus_share", "share", "completions that got a bonus"),
+    Metric("rewards/*", "points", "mean of one named reward"),
+    Metric("solve_rate/none", "share", "groups in which no completion is correct"),
+    Metric("solve_rate/some", "share", "groups with correct and wrong completions"),
+    Metric("solve_rate/all", "share", "groups in which every completion is correct"),
+    Metric("solve_rate/histogram/*", "groups", "groups whose solve rate rounds to this eighth"),
+    Metric("weight", "factor", "mean group weight"),
+    Metric("groups/drawn", "groups", "groups generated, rejected ones included"),
+    Metric("groups/admitted", "groups", "groups the step trains on"),
+    Metric("groups/zero_weight", "share", "admitted groups that do not move the policy"),
+    Metric("groups/rounds", "rounds", "times prompts were drawn (dynamic sampling)"),
+    Metric("length", "tokens", "mean completion length"),
+    Metric("length_correct", "tokens", "mean length of correct completions"),
+    Metric("length_wrong", "tokens", "mean length of wrong completions"),
+    Metric("truncated", "share", "completions cut off by max_new_tokens"),
+    Metric("loss", "nats", "the loss, over all updates of the step"),
+    Metric("entropy", "nats", "mean entropy of the distributions tokens were drawn from"),
+    Metric("kl", "nats", "mean KL estimate to the reference model, a token"),
+    Metric("clip_low", "share", "tokens whose gradient the lower clip removes"),
+    Metric("clip_high", "share", "tokens whose gradient the upper clip removes"),
+    Metric("ratio", "factor", "mean importance ratio"),
+    Metric("mismatch/logprob", "nats", "mean |log-prob difference| between trainer and sampler"),
+    Metric("mismatch/kl", "nats", "k3 estimate of KL(sampler || trainer)"),
+    Metric("grad_norm", "norm", "gradient norm of the last update, before clipping"),
+    Metric("lr", "rate", "learning rate of the last update"),
+    Metric("silent_steps", "steps", "steps so far in which no group had a signal"),
+    Metric("skipped_steps", "steps", "steps so far in which loss or gradient was not finite"),
+    Metric("tokens/generated", "tokens", "completion tokens drawn"),
+    Metric("tokens/computed", "tokens", "tokens of the update's forward passes"),
+    Metric("tokens/unique", "tokens", "the same, each prompt counted once a group"),
+    Metric("curriculum/*", "", "where the curriculum stands; see its own description"),
+    Metric("eval/*", "share", "measured on held-out questions"),
+    Metric("timing/*", "seconds", "wall-clock time of a phase, or of the whole step", "timing"),
+    Metric("memory/*", "MiB", "largest memory so far", "memory"),
+)
+
+
+def find_metric(name: str) -> Metric | None:
+    """The table's row for a metric."""
+    for metric in METRICS:
+        pattern = re.escape(metric.name).replace(r"\*", ".+")
+        if re.fullmatch(pattern, name):
+            return metric
+    return None
+
+
+def is_reproducible(name: str) -> bool:
+    """Whether two equal runs must agree on it."""
+    metric = find_metric(name)
+    return metric is None or metric.kind == "value"
+
+
+def as_markdown() -> str:
+    """The page ``docs/metrics.md``."""
+    rows = [f"| `{m.name}` | {m.unit or '–'} | {m.kind} | {m.meaning} |" for m in METRICS]
+    return "\n".join([*_HEAD, *rows, ""])
+
+
+_HEAD = (
+    "# Metrics",
+    "",
+    "Every number in `metrics.jsonl`, a row a step. Means are over everything drawn in the step,",
+    "rejected groups included, unless the meaning says otherwise. Two equal runs agree on every",
+    "metric whose kind is `value`, to the bit. This page is made by `scripts/make_metrics_doc.py`.",
+    "",
+    "| metric | unit | kind | meaning |",
+    "| --- | --- | --- | --- |",
+)

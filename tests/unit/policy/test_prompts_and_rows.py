@@ -1,0 +1,162 @@
+"""Prompts as the model reads them, and rows made of them."""
+
+import pytest
+import torch
+
+import fakes
+from observe_r1.errors import ConfigError, DataError, ModelError
+from observe_r1.policy.attention import row_masks
+from observe_r1.policy.family import describe, part_of
+from observe_r1.policy.load import check_dtype, load_policy, make_policy, resolve_model
+from observe_r1.policy.pack import pack_group, split_group
+from observe_r1.policy.prompts import PromptEncoder, chat_messages, image_blocks
+from observe_r1.policy.self_check import packing_is_exact
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return fakes.tiny_policy()
+
+
+def test_markers_put_images_in_their_place() -> None:
+    sample = fakes.sample(images=2, question="<image>\nleft or <image> right?")
+    user = chat_messages(sample, "look")[1]
+    assert [part["type"] for part in user["content"]] == ["image", "text", "image", "text"]
+    assert chat_messages(fakes.sample(), "")[0]["role"] == "user"
+
+
+def test_a_wrong_number_of_markers_is_refused() -> None:
+    with pytest.raises(DataError, match=r"has 1 image\(s\) but 2 <image> marker\(s\)"):
+        chat_messages(fakes.sample(images=1, question="<image> and <image>"), "look")
+
+
+def test_an_encoded_prompt_has_its_images_expanded_and_positions_after_them(policy) -> None:
+    prompt = policy.encode(fakes.sample(images=2), "look")
+    assert prompt.blocks_L.max() == 1 and prompt.num_images == 2
+    assert (prompt.blocks_L == 0).sum() == 4  # 56 × 56 pixels, patches of 14, merged 2 × 2
+    assert prompt.positions.shape == (3, prompt.length)
+    assert prompt.next_position == prompt.length - 2 * (4 - 2)  # an image is two positions wide
+    assert policy.encode(fakes.sample(images=2), "look") is prompt
+
+
+def test_the_cache_of_prompts_forgets_the_oldest(policy) -> None:
+    encode = PromptEncoder(policy.model, policy.processor, policy.family, cache_bytes=1)
+    first = encode(fakes.sample(0), "look")
+    encode(fakes.sample(1), "look")
+    assert encode(fakes.sample(0), "look") is not first
+
+
+def test_a_picture_that_cannot_be_opened_is_refused(policy) -> None:
+    import dataclasses
+
+    broken = dataclasses.replace(fakes.sample(), images=(b"no picture",))
+    with pytest.raises(DataError, match="'sample-0' cannot be opened"):
+        policy.encode(broken, "look")
+
+
+def test_image_tokens_are_numbered_by_image() -> None:
+    runs = torch.tensor([0, 0, 1, 1, 0, 1], dtype=torch.bool)
+    assert image_blocks(runs).tolist() == [-1, -1, 0, 0, -1, 1]
+
+
+def test_a_row_leaves_out_the_last_token_of_every_completion(policy) -> None:
+    prompt = policy.encode(fakes.sample(images=0), "look")
+    row = pack_group(prompt, [(10, 11, 12), (13,), (14, 15)])
+    start = prompt.length
+    assert row.ids_S[start:].tolist() == [10, 11, 14]
+    assert row.branch_S[start:].tolist() == [0, 0, 2]
+    assert row.positions[0, start:].tolist() == [start, start + 1, start]
+    assert row.predict_N.tolist() == [
+        start - 1, start, start + 1, start - 1, start - 1, start + 2,
+    ]  # fmt: skip
+    assert row.targets_N.tolist() == [10, 11, 12, 13, 14, 15]
+    assert row.first_completion().targets_N.tolist() == [10, 11, 12]
+
+
+def test_a_group_is_cut_where_the_budget_ends() -> None:
+    assert list(split_group(10, [5, 5, 5], 19)) == [[0, 1], [2]]
+    assert list(split_group(10, [], 19)) == []
+    with pytest.raises(ConfigError, match="nothing is truncated silently"):
+        list(split_group(10, [5, 50], 19))
+
+
+def test_a_placeholder_mask_carries_its_layout_and_shows_nothing(policy) -> None:
+    prompt = policy.encode(fakes.sample(images=0), "look")
+    mask = row_masks((2, 0, 1), prompt.positions[0], prompt.blocks_L, policy.family)
+    assert not mask.any() and mask.shape[-1] == prompt.length + 3
+    layout = mask.attention_layout
+    assert (layout.num_branches, layout.fill.tolist(), layout.back.tolist()) == (
+        2, [0, 1, 2, 2], [0, 1, 2],
+    )  # fmt: skip
+
+
+def test_parts_of_a_model_are_told_by_name() -> None:
+    assert part_of("model.visual.blocks.0.attn.qkv.weight") == "vision"
+    assert part_of("model.visual.merger.mlp.0.weight") == "aligner"
+    assert part_of("model.multi_modal_projector.linear_1.weight") == "aligner"
+    assert part_of("base_model.model.model.language_model.layers.0.q.lora_A.weight") == "language"
+    assert part_of("lm_head.weight") == "language"
+
+
+def test_a_family_is_described_by_its_own_model(policy) -> None:
+    family = describe(policy.model)
+    assert family.has_mrope and family.takes_encoded_images and not family.bidirectional_images
+    assert {"pixel_values", "image_grid_thw"} <= family.vision_inputs
+    assert len(family.suppressed_ids) == 2 and family.image_token_id in family.suppressed_ids
+
+
+def test_the_self_check_tells_exact_packing_from_wrong(policy, monkeypatch) -> None:
+    prompt = policy.encode(fakes.sample(images=1), "look")
+    row = pack_group(prompt, [(10, 11, 12), (14, 15)])
+    assert packing_is_exact(policy.packed, row)
+    from observe_r1.policy import forward
+
+    wrong = pack_group(prompt, [(10, 11, 12), (14, 15)])
+    wrong.positions[:, prompt.length :] += 3
+    assert not packing_is_exact(policy.packed, wrong)
+    assert forward and policy.packed.separate is False
+
+
+def test_a_model_without_a_chat_template_is_refused() -> None:
+    from types import SimpleNamespace
+
+    with pytest.raises(ModelError, match="no chat template"):
+        make_policy(
+            fakes.tiny_model(), SimpleNamespace(chat_template=None, tokenizer=None),
+            fakes.tiny_policy().config, source="x",
+        )  # fmt: skip
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded as a vision-language model"):
+        load_policy(str(tmp_path))
+    assert resolve_model("some/model") == "some/model"
+
+
+def test_a_precision_the_device_lacks_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"policy\.dtype is float16"):
+        check_dtype("float16", torch.device("cpu"))
+
+
+def test_long_log_probs_are_read_in_chunks_with_the_same_gradient() -> None:
+    found = []
+    for chunk in (1024, 3):
+        policy = fakes.tiny_policy(logprob_chunk_tokens=chunk)
+        prompt = policy.encode(fakes.sample(images=1), "look")
+        output = policy.packed([pack_group(prompt, [(10, 11, 12, 13, 14), (15, 16, 17)])], 0.7)
+        output.logprobs_N.sum().backward()
+        gradient = torch.cat([p.grad.flatten() for p in policy.packed.parameters()])
+        found.append((output.logprobs_N, output.entropy_N, gradient))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_gradient_checkpointing_changes_nothing() -> None:
+    found = []
+    for checkpointing in (False, True):
+        policy = fakes.tiny_policy(gradient_checkpointing=checkpointing)
+        policy.packed.train(checkpointing)
+        prompt = policy.encode(fakes.sample(images=1), "look")
+        policy.packed([pack_group(prompt, [(10, 11, 12), (15, 16)])]).logprobs_N.sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in policy.packed.parameters()]))
+    assert torch.allclose(found[0], found[1], atol=1e-6)

@@ -1,0 +1,105 @@
+"""The built-in engine on a model of two layers."""
+
+import pytest
+import torch
+
+import fakes
+from observe_r1.config.rollout import Sampling, SharedPrefill
+from observe_r1.policy.prompts import extend
+from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+
+SAMPLES = [fakes.sample(number, images=number % 3) for number in range(5)]
+SAMPLING = Sampling(max_new_tokens=12, temperature=0.9)
+
+
+@pytest.fixture(scope="module")
+def engine() -> SharedPrefillEngine:
+    return SharedPrefillEngine(fakes.tiny_policy())
+
+
+def generate(engine, samples=SAMPLES, sampling=SAMPLING, **changes):
+    settings = {"group_size": 3, "system_prompt": "count", "seed": 1} | changes
+    return engine.generate(samples, sampling=sampling, **settings)
+
+
+def tokens(groups) -> list:
+    return [[c.token_ids for c in group.completions_G] for group in groups]
+
+
+def test_equal_arguments_give_equal_groups(engine) -> None:
+    assert generate(engine) == generate(engine)
+    assert tokens(generate(engine)) != tokens(generate(engine, seed=2))
+    assert tokens(generate(engine)) != tokens(generate(engine, step=1))
+
+
+def test_turns_and_batches_do_not_change_what_is_drawn(engine) -> None:
+    small = SharedPrefillEngine(engine.policy, SharedPrefill(max_sequences=3))
+    assert tokens(generate(small)) == tokens(generate(engine))
+    alone = [generate(engine, [sample])[0] for sample in SAMPLES]
+    assert tokens(alone) == tokens(generate(engine))
+
+
+def test_groups_come_in_the_samples_order_with_what_the_policy_saw(engine) -> None:
+    groups = generate(engine)
+    assert [group.sample.id for group in groups] == [sample.id for sample in SAMPLES]
+    assert all(group.num_completions == 3 for group in groups)
+    encoded = engine.policy.encode(SAMPLES[2], "count")
+    assert groups[2].prompt_ids == tuple(encoded.ids_L.tolist())
+
+
+def test_image_and_video_pads_are_never_drawn(engine) -> None:
+    head = engine.policy.model.get_output_embeddings().weight
+    kept = head.detach().clone()
+    with torch.no_grad():
+        for token in engine.policy.family.suppressed_ids:
+            head[token] = 100 * head.mean(0)
+    try:
+        drawn = {t for group in generate(engine) for c in group.completions_G for t in c.token_ids}
+        assert len(engine.policy.family.suppressed_ids) == 2
+        assert not drawn & set(engine.policy.family.suppressed_ids)
+    finally:
+        with torch.no_grad():
+            head.copy_(kept)
+
+
+def test_a_completion_ends_with_its_end_token_and_says_if_it_was_cut(engine) -> None:
+    """Every sixteenth byte ends a completion here, so sequences retire all the time."""
+    ends = tuple(range(0, 256, 16))
+    groups = generate(engine, sampling=SAMPLING.model_copy(update={"stop_token_ids": ends}))
+    ends += engine.policy.end_ids
+    completions = [c for group in groups for c in group.completions_G]
+    assert {c.truncated for c in completions} == {True, False}
+    for completion in completions:
+        assert len(completion.logprobs) == completion.num_tokens <= 12
+        assert not set(completion.token_ids[:-1]) & set(ends)
+        assert completion.truncated == (completion.token_ids[-1] not in ends)
+    # Retiring sequences changes nothing for the others.
+    free = generate(engine)
+    for group, whole in zip(groups, free, strict=True):
+        for cut, completion in zip(group.completions_G, whole.completions_G, strict=True):
+            assert completion.token_ids[: cut.num_tokens] == cut.token_ids
+
+
+def test_a_stop_string_ends_a_completion_and_stays_in_it(engine) -> None:
+    free = generate(engine)
+    text = free[0].completions_G[0].text
+    stop = text[3:5]
+    found = generate(engine, sampling=SAMPLING.model_copy(update={"stop": (stop,)}))
+    first = found[0].completions_G[0]
+    assert first.text.endswith(stop) and not first.truncated
+    assert first.num_tokens < free[0].completions_G[0].num_tokens
+
+
+def test_decoding_goes_on_from_what_was_written(engine) -> None:
+    """Stop after four tokens, go on greedily: the same as never having stopped."""
+    greedy = SAMPLING.greedy()
+    prompt = engine.policy.encode(SAMPLES[1], "count")
+    whole = engine.complete([prompt], ["x"], group_size=1, sampling=greedy, seed=0)[0][0]
+    start = extend(prompt, whole.token_ids[:4])
+    rest = engine.complete([start], ["x"], group_size=2, sampling=greedy, seed=0)[0]
+    assert rest[0].token_ids == rest[1].token_ids
+    assert rest[0].token_ids[:8] == whole.token_ids[4:]
+
+
+def test_no_samples_give_no_groups(engine) -> None:
+    assert generate(engine, []) == []
