@@ -46,7 +46,7 @@ def explain(error: ValidationError, what: str) -> str:
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
-    """``"rl.max_steps=4"`` → ``(("rl", "max_steps"), 4)``; values are read as TOML, else as text."""
+    """``"rl.max_steps=4"`` → ``(("rl", "max_steps"), 4)``; values are TOML, else text."""
     import tomllib
 
     path, equals, raw = text.partition("=")

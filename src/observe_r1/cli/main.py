@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ClickException = typer.BadParameter.__mro__[2]
+ClickException = cast(type[Exception], typer.BadParameter.__mro__[2])
 """Newer versions of Typer carry a click of their own: what it raises is reached through Typer."""
 
 USER_ERROR = 2

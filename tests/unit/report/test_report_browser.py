@@ -81,7 +81,10 @@ def draw_curves(page: Any) -> None:
         plot = page.locator(".plot").nth(place)
         if plot.is_visible():
             plot.scroll_into_view_if_needed()
-    drawn = "[...document.querySelectorAll('.plot')].filter(plot => plot.offsetParent).every(plot => plot.querySelector('.main-svg'))"
+    drawn = """[...document.querySelectorAll('.plot')].filter(plot => {
+        const box = plot.getBoundingClientRect();
+        return box.height && box.top < innerHeight && box.bottom > 0;
+    }).every(plot => plot.querySelector('.main-svg')) && document.querySelector('.plot .main-svg') !== null"""
     until(page, drawn)
 
 
