@@ -22,7 +22,7 @@ check: setup  ## lint, format, types, import contracts, unused code
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/vulture
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 test-slow: setup  ## the long tests, at most 45 minutes
 	@$(BIN)/python -m pytest -m slow

@@ -57,7 +57,7 @@ def main() -> None:
     print(f"{len(ids):,} puzzles, {arguments.rollouts} rollouts each, probed twice")
     print(f"rank correlation {agreement.correlation:.4f}, ceiling {agreement.ceiling:.4f}, "
           f"share of the ceiling {agreement.share:.3f} "
-          f"(solve rates Beta({agreement.alpha:.2f}, {agreement.beta:.2f}))")  # fmt: skip
+          f"(solve rates {agreement.mean_rate:.2f} ± {agreement.spread:.2f})")  # fmt: skip
     levels = np.array([first[i].level for i in ids])
     rates = np.array([second[i].solve_rate for i in ids])
     for level in np.unique(levels):

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -117,7 +117,7 @@ def call(arguments: list[str] | None = None) -> int:
     except typer.Exit as error:
         return error.exit_code
     except ClickException as error:
-        error.show(sys.stderr)
+        cast(Any, error).show(sys.stderr)
         return USER_ERROR
     except ObserveError as error:
         return _refuse(str(error))

@@ -2,15 +2,20 @@
 
 N rollouts measure a solve rate with noise, so two probes of the same model never rank samples
 alike. The ceiling is the rank correlation of two probes that differ by that noise alone: solve
-rates drawn from the Beta distribution fitted to the counts, two binomial counts of each.
+rates drawn from the distribution fitted to the counts, two binomial counts of each. The fit is free
+of shape (maximum likelihood on a grid of rates): real models often solve one kind of question and
+guess at another, which no Beta distribution describes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 _DRAWS = 200_000
+_GRID_POINTS = 101
+_FITTING_ROUNDS = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +23,16 @@ class Agreement:
     """How two probes agree.
 
     Example:
-        Agreement(correlation=0.871, ceiling=0.884, alpha=0.7, beta=0.9)
+        Agreement(correlation=0.871, ceiling=0.884, mean_rate=0.44, spread=0.31)
     """
 
     correlation: float
     """Spearman's rank correlation of the two counts."""
     ceiling: float
     """What it would be if nothing but sampling noise lay between the probes."""
-    alpha: float
-    beta: float
-    """The fitted Beta distribution of the solve rates."""
+    mean_rate: float
+    spread: float
+    """Mean and standard deviation of the fitted solve rates."""
 
     @property
     def share(self) -> float:
@@ -47,26 +52,32 @@ def compare_probes(
         compare_probes([8, 5, 0], [7, 6, 0], rollouts=8)
     """
     first, second = np.asarray(first), np.asarray(second)
-    alpha, beta = fit_beta(np.concatenate([first, second]), rollouts)
+    grid, weights = fit_rates(np.concatenate([first, second]), rollouts)
     rng = np.random.default_rng(seed)
-    rates = rng.beta(alpha, beta, _DRAWS)
+    rates = rng.choice(grid, size=_DRAWS, p=weights)
     drawn = rng.binomial(rollouts, rates), rng.binomial(rollouts, rates)
+    mean = float(grid @ weights)
     return Agreement(
         correlation=rank_correlation(first, second),
         ceiling=rank_correlation(*drawn),
-        alpha=alpha,
-        beta=beta,
+        mean_rate=mean,
+        spread=float(np.sqrt(((grid - mean) ** 2) @ weights)),
     )
 
 
-def fit_beta(counts: np.ndarray, rollouts: int) -> tuple[float, float]:
-    """The Beta distribution whose binomial counts have the mean and variance of ``counts``."""
-    mean = float(np.clip(counts.mean() / rollouts, 1e-3, 1 - 1e-3))
-    spread = float(counts.var() / (rollouts**2 * mean * (1 - mean)))
-    # A binomial count has spread 1/N; what lies above it is the spread of the rates themselves.
-    between = np.clip((spread - 1 / rollouts) / (1 - 1 / rollouts), 1e-3, 1 - 1e-3)
-    strength = float(1 / between - 1)
-    return mean * strength, (1 - mean) * strength
+def fit_rates(counts: np.ndarray, rollouts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Solve rates and their shares that explain the counts best, by expectation maximisation."""
+    grid = np.linspace(0.0, 1.0, _GRID_POINTS)
+    seen = np.bincount(counts, minlength=rollouts + 1) / len(counts)
+    k = np.arange(rollouts + 1)[:, None]
+    ways = np.array([math.comb(rollouts, int(c)) for c in range(rollouts + 1)])[:, None]
+    likelihood = ways * grid**k * (1.0 - grid) ** (rollouts - k)
+    weights = np.full(_GRID_POINTS, 1.0 / _GRID_POINTS)
+    for _ in range(_FITTING_ROUNDS):
+        expected = likelihood * weights
+        expected /= expected.sum(axis=1, keepdims=True)
+        weights = seen @ expected
+    return grid, weights / weights.sum()
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from observe_r1.data.difficulty import Difficulty, level_of, solve_rate_interval
 from observe_r1.data.ladder import plain_column
 from observe_r1.errors import DataError
@@ -43,14 +45,15 @@ Evidence = tuple[float, int, int]
 
 def _stored(samples: Sequence[Sample]) -> dict[str, Evidence]:
     """What the samples carry: a solve rate of so many rollouts, and their mean length."""
-    columns = [plain_column(samples, name) for name in ("id", "solve_rate", "complexity")]
+    ids = plain_column(samples, "id")
+    rates, lengths = (
+        np.array(plain_column(samples, name), dtype=float) for name in ("solve_rate", "complexity")
+    )
     found: dict[str, Evidence] = {}
-    for sample_id, rate, complexity in zip(*columns, strict=True):
-        if rate is not None and rate == rate:  # neither None nor NaN
-            known = complexity is not None and complexity == complexity
-            lengths = STORED_ROLLOUTS * float(complexity if known else 0.0)
-            correct = round(float(rate) * STORED_ROLLOUTS)
-            found[str(sample_id)] = (lengths, correct, STORED_ROLLOUTS)
+    for index in np.flatnonzero(~np.isnan(rates)):
+        length = 0.0 if np.isnan(lengths[index]) else float(lengths[index])
+        correct = round(float(rates[index]) * STORED_ROLLOUTS)
+        found[str(ids[index])] = (STORED_ROLLOUTS * length, correct, STORED_ROLLOUTS)
     return found
 
 

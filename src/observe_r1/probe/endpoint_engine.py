@@ -66,8 +66,8 @@ class EndpointEngine:
 
     def sync(self, policy: Any) -> None:
         raise EngineError(
-            "An endpoint's weights cannot be changed. Endpoints serve probing and evaluation; "
-            "train with engine.type=shared_prefill or vllm."
+            f"A {type(policy).__name__} cannot be sent to an endpoint, whose weights are its own. "
+            "Endpoints serve probing and evaluation; train with engine.type=shared_prefill or vllm."
         )
 
     def close(self) -> None:

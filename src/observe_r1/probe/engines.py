@@ -1,12 +1,9 @@
 """What the probe asks: the built-in engine, vLLM in this process, or servers."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from observe_r1.errors import ConfigError
-
-if TYPE_CHECKING:
-    from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.base import RolloutEngine
 
 
 def open_engine(
@@ -16,7 +13,7 @@ def open_engine(
     *,
     concurrency: int = 16,
     api_key: str | None = None,
-) -> "RolloutEngine":
+) -> RolloutEngine:
     """An engine that generates with ``model``; imports only what that engine needs.
 
     Example:

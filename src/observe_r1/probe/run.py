@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -21,11 +21,9 @@ from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.errors import EngineError
 from observe_r1.grading import Grade, grade
 from observe_r1.probe.store import ProbeRow, ProbeStore, Stage, read_probe
+from observe_r1.rollout.base import RolloutEngine
 from observe_r1.text import system_prompt
 from observe_r1.types import RolloutGroup, Sample
-
-if TYPE_CHECKING:
-    from observe_r1.rollout.base import RolloutEngine
 
 Extract = Literal["tagged", "boxed", "plain"]
 
@@ -93,11 +91,11 @@ class ProbeSummary:
 
 def probe(
     samples: Iterable[Sample],
-    engine: "RolloutEngine",
+    engine: RolloutEngine,
     config: ProbeConfig,
     store: ProbeStore,
     *,
-    direct_engine: "RolloutEngine | None" = None,
+    direct_engine: RolloutEngine | None = None,
     on_progress: Callable[[Stage, int], None] | None = None,
 ) -> ProbeSummary:
     """Fill the store until every sample has its direct answer and its N rollouts.
@@ -189,7 +187,7 @@ class _Work:
         self,
         plan: _Plan,
         samples: Iterable[Sample],
-        engine: "RolloutEngine",
+        engine: RolloutEngine,
         *,
         skip: Collection[str] = (),
     ) -> None:
@@ -233,7 +231,7 @@ class _Work:
         rounds = tuple(self.store.next_round(stage, sample.id) for sample in samples)
         return _Batch(tuple(samples), rounds, missing)
 
-    def _ask(self, plan: _Plan, batch: _Batch, engine: "RolloutEngine") -> list[ProbeRow]:
+    def _ask(self, plan: _Plan, batch: _Batch, engine: RolloutEngine) -> list[ProbeRow]:
         groups = engine.generate(
             batch.samples,
             group_size=batch.rollouts,

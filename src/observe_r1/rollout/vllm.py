@@ -183,8 +183,9 @@ def _start(policy: Policy, config: VLLM, can_sleep: bool) -> Any:
 
 
 def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    """Names as the model has them, and tensors; tied weights once."""
-    for name, parameter in base_model(policy.model).named_parameters():
+    """Names as the model has them, and tensors. Tied weights are sent under both names: given the
+    embeddings alone, vLLM keeps the old output head."""
+    for name, parameter in base_model(policy.model).named_parameters(remove_duplicate=False):
         if parameter.requires_grad:
             yield name, parameter.detach()
 

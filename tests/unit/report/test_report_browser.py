@@ -83,7 +83,7 @@ def draw_curves(page: Any) -> None:
             plot.scroll_into_view_if_needed()
     drawn = """[...document.querySelectorAll('.plot')].filter(plot => {
         const box = plot.getBoundingClientRect();
-        return box.height && box.top < innerHeight && box.bottom > 0;
+        return plot.checkVisibility() && box.top < innerHeight && box.bottom > 0;
     }).every(plot => plot.querySelector('.main-svg')) && document.querySelector('.plot .main-svg') !== null"""
     until(page, drawn)
 
@@ -167,6 +167,7 @@ def test_the_list_is_walked_with_the_keyboard(opened: Any, report: str) -> None:
     assert page.evaluate("document.activeElement === document.querySelectorAll('.item')[2]")
 
 
+@pytest.mark.slow
 def test_curves_are_smoothed_zoomed_and_hidden_together(opened: Any, report: str) -> None:
     page = opened(report)
     draw_curves(page)
