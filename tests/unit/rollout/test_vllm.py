@@ -74,7 +74,7 @@ def test_three_steps_of_training_with_vllm(tmp_path: Path) -> None:
         {
             "prompts_per_step": 2, "group_size": 3, "max_steps": 3, "system_prompt": "count",
             "rewards": [{"type": "user", "path": f"{reward}:evenness"}],
-            "sampling": {"max_new_tokens": 8}, "engine": SETTINGS.model_dump(),
+            "sampling": {"max_new_tokens": 8, "temperature": 1.5}, "engine": SETTINGS.model_dump(),
             "loss": {"type": "clipped", "truncated_importance": 2.0}, "optimizer": {"lr": 1e-3},
         },
         "test",
@@ -82,4 +82,5 @@ def test_three_steps_of_training_with_vllm(tmp_path: Path) -> None:
     run_rl(stage, model=MODEL, samples=SAMPLES, run=tmp_path)
     rows = list(read_rows(tmp_path / "metrics.jsonl"))
     assert [row["step"] for row in rows] == [1, 2, 3]
-    assert all(row["mismatch/logprob"] < 1e-3 for row in rows)
+    measured = [row["mismatch/logprob"] for row in rows if "mismatch/logprob" in row]
+    assert measured and max(measured) < 1e-3
