@@ -12,7 +12,7 @@ setup:  ## .venv with everything that training and the tests need
 	@sh scripts/setup.sh
 
 demo: setup  ## watch the built-in model learn: ladder, training, before and after, report
-	@$(BIN)/observe-r1 demo --out demo-run
+	@$(BIN)/observe-r1 demo
 
 test: setup  ## the test suite, under five minutes on two cores
 	@$(BIN)/python -m pytest

@@ -108,6 +108,9 @@ def run(arguments: list[str] | None = None) -> None:
 
 def call(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
+    # PyTorch's threads wait for each other by spinning. Beside any other program that makes small
+    # models many times slower; waiting asleep costs little. Read when PyTorch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = app(args=arguments, standalone_mode=False)
     except Stopped as stopped:

@@ -91,10 +91,10 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
     climb = " although the ladder served harder questions" if ladder else ""
     if late > early + 0.03:
         yield Finding(tone="good", title="It learns", text=f"{change} (last fifth){climb}.")
-    elif late < early - 0.05 and ladder:
-        text = f"{change} (last fifth). The ladder serves harder questions later, so compare rungs "
-        text += "in the heat map, and evaluations, before you worry."
-        yield Finding(tone="note", title="Training accuracy falls as the ladder climbs", text=text)
+    elif ladder:
+        text = f"{change} (last fifth). The ladder serves harder questions as it climbs, so this "
+        text += "says little: compare rungs in the heat map, and the evaluations."
+        yield Finding(tone="note", title="Training accuracy on a ladder", text=text)
     elif late < early - 0.05:
         text = f"{change} (last fifth) on questions in no order of difficulty."
         yield Finding(tone="serious", title="Accuracy falls", text=text)

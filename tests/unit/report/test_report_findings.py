@@ -84,7 +84,7 @@ def test_a_falling_accuracy_is_no_alarm_on_a_ladder(tmp_path: Path) -> None:
     stage = {"type": "rl", "curriculum": {"type": "ladder"}}
     (tmp_path / "config.json").write_text(json.dumps({"stages": [stage]}))
     write_metrics(tmp_path, lambda t: {"accuracy": 0.7 - 0.5 * t})
-    assert titles(tmp_path) == {"Training accuracy falls as the ladder climbs"}
+    assert titles(tmp_path) == {"Training accuracy on a ladder"}
 
 
 def test_a_rung_on_which_everything_is_wrong_is_named(tmp_path: Path) -> None:
