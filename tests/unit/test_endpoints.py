@@ -137,17 +137,22 @@ def test_what_will_not_pass_is_raised_at_once_with_the_servers_words():
 
 
 def test_a_server_that_stays_broken_ends_with_what_to_do():
-    with serving(*["500"] * 9) as server, client(server, max_retries=2) as c:
-        with pytest.raises(EngineError, match=r"after 3 tries.*status 500"):
-            c.chat(ask())
+    with (
+        serving(*["500"] * 9) as server,
+        client(server, max_retries=2) as c,
+        pytest.raises(EngineError, match=r"after 3 tries.*status 500"),
+    ):
+        c.chat(ask())
 
 
 def test_nobody_at_the_address_is_an_error_of_the_engine():
     with serving() as server:
         url = server.url
-    with EndpointClient([url], model="m", max_retries=1, first_wait_seconds=0.01) as c:
-        with pytest.raises(EngineError, match="ConnectError"):
-            c.chat(ask())
+    with (
+        EndpointClient([url], model="m", max_retries=1, first_wait_seconds=0.01) as c,
+        pytest.raises(EngineError, match="ConnectError"),
+    ):
+        c.chat(ask())
 
 
 def test_no_more_requests_are_on_their_way_than_allowed():

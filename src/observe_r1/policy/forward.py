@@ -7,6 +7,7 @@ gradients of the processes unequal.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,9 @@ class PackedOutput:
 
 class PackedPolicy(nn.Module):
     """A model read through packed rows."""
+
+    model: Any
+    suppressed: Tensor
 
     def __init__(self, model: nn.Module, family: Family, *, chunk: int = 1024) -> None:
         super().__init__()

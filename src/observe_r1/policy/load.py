@@ -76,7 +76,7 @@ def load_policy(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_dtype(config.dtype, device)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             source, dtype=dtype, attn_implementation="sdpa"
         )
         processor = AutoProcessor.from_pretrained(source)
@@ -146,7 +146,7 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
     names = "|".join(lora.targets)
     settings = LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # a factor; theirs is only typed int
         lora_dropout=lora.dropout,
         target_modules=rf".*({'|'.join(LANGUAGE_MODELS)}).*\.({names})",
         task_type="CAUSAL_LM",

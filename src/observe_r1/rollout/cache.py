@@ -17,6 +17,9 @@ from transformers.cache_utils import Cache, DynamicLayer
 class BranchedLayer(DynamicLayer):
     """The cache of one layer of the model."""
 
+    keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]  # there from the start
+    values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def __init__(self, prompts: DynamicLayer, num_sequences: int, room: int) -> None:
         super().__init__()
         assert prompts.keys is not None and prompts.values is not None  # the prefill filled them

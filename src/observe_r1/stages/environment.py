@@ -14,9 +14,14 @@ PACKAGES = (
 )  # fmt: skip
 
 
+FORMAT = 1
+"""Of the run folder; a reader that knows only older ones says so."""
+
+
 def environment(resumed: bool) -> dict[str, Any]:
     """Where and with what a run is started."""
     return {
+        "format": FORMAT,
         "started": now(),
         "resumed": resumed,
         "python": platform.python_version(),
