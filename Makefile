@@ -28,7 +28,7 @@ test-slow: setup  ## the long tests, at most 45 minutes
 	@$(BIN)/python -m pytest -m slow
 
 test-vllm:  ## against the real vLLM on this CPU, in an environment of its own (4 GB)
-	@[ -f .venv-vllm/.ready ] || { sh scripts/vllm_env.sh .venv-vllm && touch .venv-vllm/.ready; }
+	@[ -f .venv-vllm/.ready ] || { bash scripts/vllm_env.sh .venv-vllm && touch .venv-vllm/.ready; }
 	@.venv-vllm/bin/python -m pytest -m vllm tests/unit/rollout tests/end_to_end
 
 fuzz: setup  ## a million hostile completions through the grader
