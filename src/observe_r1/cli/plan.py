@@ -15,6 +15,6 @@ def plan(
     from observe_r1.errors import ConfigError
 
     raise ConfigError(
-        f"'plan' for {gpus} × {gpu} is not part of this version; it arrives with the work on scale. "
+        f"'plan' for {gpus} × {gpu} is not part of this version; it arrives with scale. "
         f"For sizes by rule of thumb: observe-r1 train {recipe} --model {model} --dry-run."
     )
