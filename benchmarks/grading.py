@@ -142,17 +142,20 @@ def main() -> None:
     formulas = expressions(1_000, rng)
     with ThreadPoolExecutor(2) as threads:
         work = partial(threads.map, lambda row: grade(tagged(row[0]), row[1]), formulas)
-        report("1,000 LaTeX answers, 2 workers and their start", timed(lambda: list(work())), 40.0)
+        report("1,000 LaTeX answers, workers and their start", timed(lambda: list(work())), 40.0)
     for gold in ("3", "x^{2}-1", "B"):
         report(f"slowest hostile answer to {gold}", slowest_hostile(gold), 2.0)
 
 
 def slowest_hostile(gold: str) -> Cost:
-    """The most expensive of the hostile answers, the start of the checker taken off."""
-    start = timed(lambda: same_expression("x+2", "2+x")).processor
-    costs = [timed(partial(grade, tagged(answer), gold)) for answer in HOSTILE_ANSWERS]
-    slowest = max(costs, key=lambda cost: cost.processor)
-    return Cost(slowest.wall, max(slowest.processor - start, 0.0))
+    """The longest wait for one hostile answer, by the clock, with the checker warm.
+
+    Processor time would count the imports of a worker in the grade that ended it.
+    """
+    same_expression("x+2", "2+x")
+    time.sleep(4.0)  # the spare workers import sympy
+    slowest = max(timed(partial(grade, tagged(answer), gold)).wall for answer in HOSTILE_ANSWERS)
+    return Cost(slowest, slowest)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,19 @@
     any thread ──request──▶ worker process (alarm inside) ──verdict──▶ any thread
                             └─ ended by the kernel: a new one starts in the background
 
-Two workers start when they are first needed and stay. Verdicts are cached.
+The workers start when they are first needed and stay. Verdicts are cached.
 """
 
 import atexit
 import contextlib
 import json
+import math
 import os
 import queue
 import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 
@@ -26,7 +26,8 @@ COMPARE_SECONDS = 0.9
 ANSWER_SECONDS = 60.0
 """Longest wait for a verdict: only a machine that is all but standing still comes near."""
 START_SECONDS = 300.0
-NUM_WORKERS = 2
+NUM_WORKERS = 3
+"""One more than a small machine has cores: two can be starting anew while the third answers."""
 MAX_VERDICTS = 20_000
 
 
@@ -46,6 +47,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
         self._pending = b""
+        self.started_at = math.inf
 
     def start(self) -> None:
         """Start the process and return at once; ``ask`` waits until it is ready."""
@@ -59,6 +61,7 @@ class Worker:
             env=environment,
         )
         self._is_ready, self._pending = False, b""
+        self.started_at = time.monotonic()
 
     def wait_until_ready(self) -> None:
         if self._process is None or self._process.poll() is not None:
@@ -135,34 +138,43 @@ class Worker:
 
 
 class _Pool:
-    """Idle workers; a caller takes one, asks, and puts it back."""
+    """Idle workers; a caller takes the one that has been up longest, asks, and puts it back.
+
+    So a worker that was killed is asked again last, when it has had time to start anew.
+    """
 
     def __init__(self) -> None:
-        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._all = [Worker() for _ in range(NUM_WORKERS)]
-        for worker in self._all:
-            self._idle.put(worker)
-        self._lock = threading.Lock()
+        self._idle: queue.PriorityQueue[tuple[float, int]] = queue.PriorityQueue()
+        self._has_spares = False
+        for number in range(NUM_WORKERS):
+            self._put_back(number)
+
+    def _put_back(self, number: int) -> None:
+        self._idle.put((self._all[number].started_at, number))
 
     def ask(self, gold: str, answer: str | None) -> Verdict:
-        worker = self._idle.get()
+        _, number = self._idle.get()
         try:
-            return worker.ask(gold, answer)
+            return self._all[number].ask(gold, answer)
         finally:
-            self._idle.put(worker)
+            self._put_back(number)
+            if not self._has_spares:  # after the first verdict, which would have to share the cores
+                self._has_spares = True
+                self.start()
 
     def start(self) -> None:
         """Start every idle worker without waiting for it."""
         taken = []
         while True:
             try:
-                taken.append(self._idle.get_nowait())
+                taken.append(self._idle.get_nowait()[1])
             except queue.Empty:
                 break
-        for worker in taken:
-            if worker._process is None:
-                worker.start()
-            self._idle.put(worker)
+        for number in taken:
+            if self._all[number]._process is None:
+                self._all[number].start()
+            self._put_back(number)
 
     def stop(self) -> None:
         for worker in self._all:
