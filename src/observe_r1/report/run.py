@@ -58,7 +58,10 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        name = self.path.resolve().name or str(self.path)
+        path = self.path.resolve()
+        name = path.name or str(self.path)
+        if name == "run":  # says nothing, as in a demonstration's folder: its parent has the name
+            name = f"{path.parent.name}/{name}"
         return rows.text(name if self.home == self.path else f"{self.home.resolve().name}/{name}")
 
     @property
