@@ -160,7 +160,7 @@ in real pretraining: {careful:.0%} careful, the others look at a part of the pic
 from that; {loose:.0%} have a loose format. That is what leaves room for reinforcement learning.
 
 **Training.** {steps} steps of {batch} examples in {minutes} minutes on two shared CPU cores, Muon
-and AdamW, bfloat16 products: `python scripts/tiny/train.py --out build/tiny --export
+and AdamW, float32 products: `python scripts/tiny/train.py --out build/tiny --export
 src/observe_r1/assets/tiny`. Weights are stored in bfloat16.
 
 **Pictures** are 112 x 112 for the mix (at most 224 x 224): one merged visual token sees one

@@ -54,7 +54,7 @@ class Reasoning:
     """From facts to an answer, in a full and in a sketch style.
 
     Example:
-        Reasoning(full="row 1 has 2, row 2 has 1; 2 + 1 = 3", sketch="2 + 1 = 3", answer="3")
+        Reasoning(full="1: 0 1 2 2; 2: 2 3 3 3 = 3", sketch="2 + 1 = 3", answer="3")
     """
 
     full: str

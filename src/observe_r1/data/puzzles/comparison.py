@@ -10,6 +10,7 @@ from observe_r1.data.puzzles.base import Ask, Axes, Construction, Family, Reason
 from observe_r1.data.puzzles.grid import (
     TRAY_COLOURS,
     TRAY_SHAPES,
+    count_along,
     describe_rows,
     draw_tray,
     fill_tray,
@@ -47,10 +48,10 @@ class Comparison(Family):
 
     def ask(self, construction: Construction) -> Ask:
         first, second = construction["first"], construction["second"]
-        counts = _counts(construction, construction["tray"])
+        tray = rows(construction["tray"])
         return Ask(
             question=f"Are there more {_noun(first)} or more {_noun(second)}?",
-            answer=_verdict(*counts),
+            answer=_verdict(_count(tray, first), _count(tray, second)),
             kind="choice",
             options=(first, second, "equal"),
         )
@@ -60,15 +61,19 @@ class Comparison(Family):
 
     def conclude(self, construction: Construction, num_facts: int) -> Reasoning:
         seen = rows(construction["tray"])[:num_facts]
-        per_row = [_counts(construction, row) for row in seen]
-        first, second = (sum(counts) for counts in zip(*per_row, strict=True))
+        words = construction["first"], construction["second"]
+        counts = [_count(seen, word) for word in words]
         parts = [
-            f"{construction[name]}: {' + '.join(str(counts[i]) for counts in per_row)} = {total}"
-            for i, (name, total) in enumerate((("first", first), ("second", second)))
+            f"{word} {count_along(seen, lambda cell, word=word: word in cell)} = {count}"
+            for word, count in zip(words, counts, strict=True)
         ]
-        answer = _verdict(first, second)
-        sketch = f"{construction['first']} {first}, {construction['second']} {second}"
-        return Reasoning(full=", ".join(parts), sketch=sketch, answer=answer)
+        first, second = counts
+        sign = "=" if first == second else ">" if first > second else "<"
+        return Reasoning(
+            full=f"{', '.join(parts)}, {first} {sign} {second}",
+            sketch=f"{words[0]} {first}, {words[1]} {second}",
+            answer=_verdict(first, second),
+        )
 
     def chance(self, level: int) -> float:
         return 1 / 3
@@ -90,9 +95,8 @@ def _without(rng: random.Random, first: str, second: str) -> str:
     return thing
 
 
-def _counts(construction: Construction, cells: Sequence[str]) -> tuple[int, int]:
-    first, second = construction["first"], construction["second"]
-    return sum(first in cell for cell in cells), sum(second in cell for cell in cells)
+def _count(seen: Sequence[Sequence[str]], word: str) -> int:
+    return sum(word in cell for row in seen for cell in row)
 
 
 def _verdict(first: int, second: int) -> str:

@@ -10,6 +10,7 @@ from observe_r1.data.puzzles.base import Ask, Axes, Construction, Family, Reason
 from observe_r1.data.puzzles.grid import (
     TRAY_COLOURS,
     TRAY_SHAPES,
+    count_along,
     describe_rows,
     draw_tray,
     fill_tray,
@@ -57,11 +58,13 @@ class Counting(Family):
         return describe_rows(construction["tray"])
 
     def conclude(self, construction: Construction, num_facts: int) -> Reasoning:
-        counts = [_count(construction, row) for row in rows(construction["tray"])[:num_facts]]
+        colour, shape = construction["colour"], construction["shape"]
+        seen = rows(construction["tray"])[:num_facts]
+        along = count_along(seen, lambda cell: _matches(cell, colour, shape))
+        counts = [_count(construction, row) for row in seen]
         total = sum(counts)
-        per_row = ", ".join(f"row {i} has {count}" for i, count in enumerate(counts, start=1))
-        addition = f"{' + '.join(map(str, counts))} = {total}"
-        return Reasoning(full=f"{per_row}. {addition}", sketch=addition, answer=str(total))
+        sketch = f"{' + '.join(map(str, counts))} = {total}"
+        return Reasoning(full=f"{along} = {total}", sketch=sketch, answer=str(total))
 
     def chance(self, level: int) -> float:
         # The count is uniform from nought to the most: the best blind guess names any of them.

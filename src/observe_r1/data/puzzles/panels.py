@@ -6,8 +6,7 @@ from typing import ClassVar
 from PIL import Image
 
 from observe_r1.data.puzzles.base import Ask, Axes, Construction, Family, Reasoning
-from observe_r1.data.puzzles.draw import CELL, COLOURS, blank, draw_cell_lines, draw_shape
-from observe_r1.data.puzzles.grid import TRAY_COLOURS, TRAY_SHAPES, plural
+from observe_r1.data.puzzles.grid import TRAY_COLOURS, TRAY_SHAPES, draw_tray, fill_tray, plural
 
 _SIDE = 3
 
@@ -34,7 +33,7 @@ class Panels(Family):
         return {"pictures": pictures, "word": word, "wanted": wanted}
 
     def draw(self, construction: Construction) -> tuple[Image.Image, ...]:
-        return tuple(_draw_picture(cells) for cells in construction["pictures"])
+        return tuple(draw_tray(cells, _SIDE) for cells in construction["pictures"])
 
     def ask(self, construction: Construction) -> Ask:
         word, counts = construction["word"], _counts(construction)
@@ -75,23 +74,9 @@ def _fill(rng: random.Random, word: str, matching: int, objects: int) -> list[st
     fitting = [kind for kind in kinds if word in kind.split()]
     others = [kind for kind in kinds if word not in kind.split()]
     things = [rng.choice(fitting if n < matching else others) for n in range(objects)]
-    cells = [""] * (_SIDE * _SIDE)
-    for cell, thing in zip(rng.sample(range(len(cells)), objects), things, strict=True):
-        cells[cell] = thing
-    return cells
+    return fill_tray(rng, things, _SIDE)
 
 
 def _counts(construction: Construction) -> list[int]:
     word = construction["word"]
     return [sum(word in thing.split() for thing in cells) for cells in construction["pictures"]]
-
-
-def _draw_picture(cells: list[str]) -> Image.Image:
-    image = blank(_SIDE * CELL, _SIDE * CELL)
-    for cell, thing in enumerate(cells):
-        if thing:
-            colour, shape = thing.split()
-            row, column = divmod(cell, _SIDE)
-            draw_shape(image, shape, COLOURS[colour], column * CELL, row * CELL)
-    draw_cell_lines(image)
-    return image

@@ -62,7 +62,7 @@ class Spatial(Family):
         if start >= seen:
             guess = next((thing for thing in reversed(tray[:seen]) if thing), tray[start])
             return Reasoning(full=f"not seen, so {guess}", sketch=guess, answer=guess)
-        cell, places = start, [_place(start)]
+        cell, places = start, [f"{tray[start]}: {_place(start)}"]
         for step in construction["walk"]:
             cell = _step(cell, step)
             assert cell is not None
@@ -71,7 +71,7 @@ class Spatial(Family):
         if cell >= seen:
             guess = tray[start]
             return Reasoning(full=f"{path} not seen, so {guess}", sketch=guess, answer=guess)
-        return Reasoning(full=f"{path} is {tray[cell]}", sketch=places[-1], answer=tray[cell])
+        return Reasoning(full=f"{path}: {tray[cell]}", sketch=places[-1], answer=tray[cell])
 
     def chance(self, level: int) -> float:
         # Any of the sixteen kinds but the one that the question names.
