@@ -28,8 +28,12 @@ test-slow: setup  ## the long tests, at most 45 minutes
 	@$(BIN)/python -m pytest -m slow
 
 test-vllm:  ## against the real vLLM on this CPU, in an environment of its own (4 GB)
-	@[ -f .venv-vllm/.ready ] || { bash scripts/vllm_env.sh .venv-vllm && touch .venv-vllm/.ready; }
+	@bash scripts/vllm_env.sh .venv-vllm
 	@.venv-vllm/bin/python -m pytest -m vllm tests/unit/rollout tests/end_to_end
+
+test-verl:  ## against the real verl on this CPU, in an environment of its own (1.5 to 7 GB)
+	@bash scripts/verl_env.sh .venv-verl
+	@.venv-verl/bin/python -m pytest -m verl -W default tests/unit/integrations
 
 fuzz: setup  ## a million hostile completions through the grader
 	@$(BIN)/python -m pytest -m fuzz

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from observe_r1.probe.engines import open_engine
 
 from observe_r1.config.rollout import Sampling
 from observe_r1.data.agreement import compare_probes
@@ -20,7 +21,6 @@ from observe_r1.data.importing import import_rows
 from observe_r1.data.open_source import open_source
 from observe_r1.data.store import read_samples
 from observe_r1.probe import ProbeConfig, ProbeStore, probe, read_results
-from observe_r1.probe.engines import open_engine
 
 
 def measure(folder: Path, model: str, seed: int, config: ProbeConfig) -> dict[str, Difficulty]:

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -26,6 +25,12 @@ from observe_r1.errors import EngineError
 IMAGE_MARKER = "<image>"
 _WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT_SECONDS = 30.0
+_LONGEST_REST_SECONDS = 60.0
+_TAKE_MODEL_DEFAULTS = {"vllm", "sglang"}
+"""Servers, by the owner they list their models under, that sample with what the model's own
+``generation_config.json`` says wherever a request says nothing: Qwen2-VL's says ``top_k = 1``."""
+_PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Said to those servers, so that they sample from what was asked for. Others may not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,17 @@ class _Address:
         self.url = url.rstrip("/")
         self.in_flight = 0
         self.failures_in_row = 0
+        self.rests_until = 0.0
+        """Not asked before this moment, unless all others rest too."""
+
+    def fail(self) -> None:
+        """Rest for longer the more often in a row it has failed; then it is tried again."""
+        self.failures_in_row += 1
+        rest = min(_LONGEST_REST_SECONDS, 2.0**self.failures_in_row)
+        self.rests_until = time.monotonic() + rest
+
+    def succeed(self) -> None:
+        self.failures_in_row, self.rests_until = 0, 0.0
 
 
 class EndpointClient:
@@ -116,6 +132,7 @@ class EndpointClient:
             raise EngineError("No endpoint was given. Name at least one, http://host:port/v1.")
         self._addresses = [_Address(url) for url in urls]
         self._model = model
+        self._plain_sampling: Mapping[str, Any] | None = None
         self._max_concurrency = max_concurrency
         self._slots = threading.BoundedSemaphore(max_concurrency)
         self._lock = threading.Lock()
@@ -123,6 +140,7 @@ class EndpointClient:
         self._first_wait = first_wait_seconds
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx.Limits(max_connections=max_concurrency + 1)
+        self._pool: ThreadPoolExecutor | None = None
         self._http = httpx.Client(timeout=timeout_seconds, headers=headers, limits=limits)
 
     @property
@@ -135,6 +153,19 @@ class EndpointClient:
             self._model = str(listed[0]["id"])
         return self._model
 
+    @property
+    def plain_sampling(self) -> Mapping[str, Any]:
+        """What must be said so that nothing but the request decides how is sampled."""
+        if self._plain_sampling is None:
+            try:
+                listed = self._try(self._addresses[0], "GET", "/models", None)
+                models = listed.get("data") or [] if isinstance(listed, dict) else []
+                owner = str(models[0].get("owned_by", "")).lower() if models else ""
+            except EngineError:  # a server that lists nothing
+                owner = ""
+            self._plain_sampling = _PLAIN_SAMPLING if owner in _TAKE_MODEL_DEFAULTS else {}
+        return self._plain_sampling
+
     def chat(self, request: ChatRequest) -> ChatReply:
         """The reply to one request, after as many tries as it takes or is allowed."""
         body: dict[str, Any] = {
@@ -143,6 +174,7 @@ class EndpointClient:
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
+            **self.plain_sampling,
             **request.extra,
         }
         if request.seed is not None:
@@ -155,9 +187,14 @@ class EndpointClient:
         """Replies in the order of the requests; the first request that fails for good raises."""
         if not requests:
             return []
-        _ = self.model  # asked once, not by every thread
-        with ThreadPoolExecutor(min(self._max_concurrency, len(requests))) as pool:
-            return list(pool.map(self.chat, requests))
+        _ = self.model, self.plain_sampling  # asked once, not by every thread
+        return list(self._threads().map(self.chat, requests))
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """As many threads as requests may be on their way, for all callers together."""
+        with self._lock:
+            self._pool = self._pool or ThreadPoolExecutor(self._max_concurrency)
+            return self._pool
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         reason = ""
@@ -167,9 +204,9 @@ class EndpointClient:
             with self._slots, self._least_busy() as address:
                 reason = self._try(address, method, path, body)
                 if isinstance(reason, dict):
-                    address.failures_in_row = 0
+                    address.succeed()
                     return reason
-                address.failures_in_row += 1
+                address.fail()
         raise EngineError(
             f"The endpoint did not answer after {self._max_retries + 1} tries: {reason}. "
             "Check that the server runs and is not overloaded; lower the concurrency or raise the "
@@ -206,7 +243,8 @@ class EndpointClient:
     @contextmanager
     def _least_busy(self) -> Iterator[_Address]:
         with self._lock:
-            address = min(self._addresses, key=lambda a: (a.failures_in_row > 0, a.in_flight))
+            now = time.monotonic()
+            address = min(self._addresses, key=lambda a: (a.rests_until > now, a.in_flight))
             address.in_flight += 1
         try:
             yield address
@@ -215,17 +253,14 @@ class EndpointClient:
                 address.in_flight -= 1
 
     def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
         self._http.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -237,6 +272,10 @@ def _read_reply(answer: Mapping[str, Any]) -> ChatReply:
         raise EngineError(
             f"The endpoint's answer has no choices[0].message.content: {str(answer)[:400]}"
         ) from None
+    # Servers take the stop string off; vLLM at least says which one it was.
+    stopped_by = choice.get("stop_reason")
+    if isinstance(stopped_by, str) and not str(text).endswith(stopped_by):
+        text = f"{text}{stopped_by}"
     num_tokens = (answer.get("usage") or {}).get("completion_tokens")
     return ChatReply(
         text=str(text),

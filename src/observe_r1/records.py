@@ -4,6 +4,7 @@ A run folder is the interface between training and everything that looks at it. 
 whole, one a line; a reader skips a last line that is still being written.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from observe_r1.errors import RunError
+from observe_r1.types import Sample
+
+IMAGES = "images"
+_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
 def to_line(row: Mapping[str, Any]) -> str:
@@ -52,7 +57,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.write(data)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no half-written file stays behind
         Path(temporary).unlink(missing_ok=True)
         raise
 
@@ -68,3 +73,28 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} does not exist.") from None
     except ValueError as error:
         raise RunError(f"{path} is not JSON: {error}.") from None
+
+
+def sample_row(sample: Sample, folder: Path) -> dict[str, Any]:
+    """A row of a run folder's ``samples.jsonl``; the pictures are written under ``images/``."""
+    return {
+        "sample_id": sample.id,
+        "question": sample.question,
+        "answer": sample.answer,
+        "kind": sample.kind,
+        "options": list(sample.options),
+        "images": [_keep_image(folder, data) for data in sample.images],
+        "family": sample.family,
+        "level": sample.level,
+        "rung": sample.rung,
+    }
+
+
+def _keep_image(folder: Path, data: bytes) -> str:
+    """Named by content, so that a picture which questions share is there once."""
+    suffix = next((s for start, s in _SUFFIXES.items() if data.startswith(start)), ".img")
+    path = folder / IMAGES / f"{hashlib.sha256(data).hexdigest()[:20]}{suffix}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return f"{IMAGES}/{path.name}"

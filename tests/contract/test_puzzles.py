@@ -206,7 +206,7 @@ def test_context_makes_the_question_longer_and_changes_nothing_else(name):
     assert long.id != plain.id
 
 
-SPECIAL = re.compile(r"[<>]|\|\||\[/?INST|IMG|\ufffd")
+SPECIAL = re.compile(r"<[^ ]|[^ ]>|\|\||\[/?INST|IMG|\ufffd")
 
 
 @every_level

@@ -22,8 +22,8 @@ SETTINGS = {
     "switch": {"phases": [{"until": 3, "reward": ACCURACY}], "last": FORMAT},
     "blend": {"start": ACCURACY, "end": FORMAT, "steps": 9},
 }
-ELSEWHERE = {"judge", "user"}
-"""They ask a server or the user's code, which their own tests bring."""
+ELSEWHERE = {"judge", "style", "user"}
+"""They ask a server, a fitted judge or the user's code, which their own tests bring."""
 NAMES = sorted(set(REWARDS) - ELSEWHERE)
 TEXTS = (
     "", " ", "<answer>", "<answer>3</answer>", "<think>a</think><answer>3</answer>", "\ud800\x00",

@@ -198,6 +198,44 @@ def test_an_experiment_runs_stops_and_goes_on(places, tmp_path):
     assert claim["verdict"] in (NOT_DECIDED, "does not")
 
 
+def test_questions_that_were_trained_on_are_named_before_any_number(places, tmp_path, capsys):
+    from dataclasses import replace
+
+    from observe_r1.data.puzzles import held_out
+    from observe_r1.data.store import read_samples, write_samples
+
+    asked = held_out(4)
+    training = list(read_samples(Path(places["data"])))
+    copied = replace(training[0], id="copied", question=asked[2].question, images=asked[2].images)
+    write_samples(tmp_path / "training", [*training[1:], copied])
+    arguments = [
+        "eval", places["model"], "--data", "puzzles", "--limit", "4", "--samples", "1",
+        "--max-new-tokens", "4", "--no-greedy",
+    ]  # fmt: skip
+    more = ["--out", str(tmp_path / "eval"), "--training-data", str(tmp_path / "training")]
+    status = call([*arguments, *more, "--json"])
+    captured = capsys.readouterr()
+    assert status == 0
+    assert json.loads(captured.out.splitlines()[-1])["overlap_with_training"] == [asked[2].id]
+    assert f"WARNING: 1 of 4 questions are also in {tmp_path / 'training'}" in captured.err
+    clean = run_json(
+        [*arguments, "--out", str(tmp_path / "two"), "--training-data", places["data"]], capsys
+    )
+    assert clean["overlap_with_training"] == []
+
+
+def test_a_trained_model_is_checked_against_its_own_data_without_being_asked(
+    places, tmp_path, capsys
+):
+    run_json(train(places, tmp_path / "run", "rl.max_steps=1"), capsys)
+    result = run_json(
+        ["eval", str(tmp_path / "run"), "--data", places["data"], "--limit", "3", "--samples", "1",
+         "--no-greedy", "--max-new-tokens", "4", "--out", str(tmp_path / "eval")],
+        capsys,
+    )  # fmt: skip
+    assert len(result["overlap_with_training"]) == 3  # asked what it was trained on
+
+
 @pytest.mark.slow
 def test_the_real_mathvision_questions_are_accounted_for_exactly(
     places, real_questions, tmp_path, capsys
@@ -215,4 +253,10 @@ def test_the_real_mathvision_questions_are_accounted_for_exactly(
         assert scores["num_missing"] == 0
         assert len(rows(tmp_path / "out" / "eval" / name / "predictions.jsonl")) == asked
         assert sum(part["num_questions"] for part in scores["per_family"].values()) == asked
-        assert result["official"][name]["rule"] == "official rule"
+        predicted = rows(tmp_path / "out" / "eval" / name / "predictions.jsonl")
+        assert len({row["sample_id"] for row in predicted}) == asked
+        assert scores["accuracy"]["value"] == sum(row["correct"] for row in predicted) / asked
+        official = result["official"][name]
+        assert official["rule"] == "official rule"
+        assert round(official["figure"] * asked, 6) == round(official["figure"] * asked)
+    assert (accounting["num_rows"], accounting["left_out"], asked) == (304, {}, 304)

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 import pytest
-from hostile_completions import attacks
+from hostile_completions import QUESTIONS, SYMBOLIC, Question, attacks
 
 from observe_r1.grading import grade, start_checker
 from observe_r1.text import GRAMMARS, parse_response
@@ -13,7 +13,7 @@ LONGEST_SECONDS = 2.0
 NAMES = tuple(GRAMMARS)
 
 
-def run(count: int, seed: int) -> Counter[str]:
+def assert_none_is_right(count: int, seed: int) -> Counter[str]:
     """Grade and scan that many attacks; any that succeeds fails the test with itself shown."""
     start_checker()
     grade("<answer>x</answer>", "x+1", kind="expression")
@@ -36,13 +36,27 @@ def run(count: int, seed: int) -> Counter[str]:
     return seen
 
 
+@pytest.mark.parametrize("question", (*QUESTIONS, SYMBOLIC), ids=lambda question: question.kind)
+def test_the_honest_answer_to_each_attacked_question_is_right(question: Question) -> None:
+    gold = question.gold.split("±")[0]
+    found = grade(
+        f"<think>so</think><answer>{gold}</answer>",
+        question.gold,
+        kind=question.kind,  # type: ignore[arg-type]
+        options=question.options or None,
+    )
+    assert found.correct, found
+
+
 def test_twenty_thousand_hostile_completions_are_never_right() -> None:
-    run(20_000, seed=1)
+    seen = assert_none_is_right(20_000, seed=1)
+    assert sum(seen.values()) == 20_000
 
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("seed", range(10, 20))
 def test_a_million_hostile_completions_are_never_right(seed: int) -> None:
     start = time.perf_counter()
-    seen = run(100_000, seed)
+    seen = assert_none_is_right(100_000, seed)
+    assert sum(seen.values()) == 100_000
     print(f"\nseed {seed}: {sum(seen.values()):,} graded in {time.perf_counter() - start:.0f} s")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from observe_r1.config.rollout import Sampling
+from observe_r1.config.rollout import Endpoint, Sampling
 from observe_r1.endpoints import ChatRequest, EndpointClient, user_message
 from observe_r1.errors import EngineError
-from observe_r1.probe.endpoint_engine import EndpointEngine
+from observe_r1.rollout.endpoint import EndpointEngine
 from observe_r1.types import Sample
 
 PNG = b"\x89PNG fake"
@@ -30,6 +30,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.plan = plan
         self.delay = delay
+        self.owner = "somebody"
+        self.stop_reason: str | None = None
         self.bodies: list[dict[str, Any]] = []
         self.busy = 0
         self.busiest = 0
@@ -50,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self.reply(200, {"data": [{"id": "served-model"}]})
+        self.reply(200, {"data": [{"id": "served-model", "owned_by": self.server.owner}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -75,7 +77,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(int(trouble), {"error": {"message": f"status {trouble} it is"}})
         else:
             text = f"seed {body.get('seed')}"
-            choice = {"message": {"content": text}, "finish_reason": "stop"}
+            choice = {"message": {"content": text}, "finish_reason": "stop",
+                      "stop_reason": self.server.stop_reason}  # fmt: skip
             self.reply(200, {"choices": [choice], "usage": {"completion_tokens": 4}})
 
     def reply(self, status: int, content: dict[str, Any]) -> None:
@@ -189,11 +192,40 @@ def test_the_first_model_the_server_lists_is_asked_when_none_is_named():
     assert server.bodies[0]["_key"] == "Bearer secret"
 
 
+def test_servers_that_sample_by_the_models_defaults_are_told_to_sample_plainly():
+    with serving() as server, client(server) as c:
+        c.chat(ask())
+        assert "top_k" not in server.bodies[0] and "repetition_penalty" not in server.bodies[0]
+    with serving() as server, client(server) as c:
+        server.owner = "vllm"
+        c.chat(ask())
+        c.chat(ChatRequest(messages=[user_message("?")], extra={"top_k": 5}))
+        plain, asked = server.bodies
+    assert (plain["top_k"], plain["min_p"], plain["repetition_penalty"]) == (-1, 0.0, 1.0)
+    assert asked["top_k"] == 5
+
+
+def test_a_stop_string_that_the_server_took_off_is_put_back():
+    with serving() as server, client(server) as c:
+        server.stop_reason = "</answer>"
+        assert c.chat(ask()).text == "seed 1</answer>"
+
+
+def test_a_key_is_read_from_the_environment_and_sent(monkeypatch):
+    monkeypatch.setenv("MY_SERVERS_KEY", "secret")
+    sample = Sample(id="s", question="?", answer="1", kind="number")
+    with serving() as server:
+        engine = EndpointEngine(Endpoint(base_url=server.url, api_key_variable="MY_SERVERS_KEY"))
+        engine.generate([sample], group_size=1, sampling=Sampling(), system_prompt="", seed=0)
+        engine.close()
+    assert server.bodies[0]["_key"] == "Bearer secret"
+
+
 def test_the_engine_asks_once_a_completion_with_its_own_seed():
     samples = [Sample(id=f"s{i}", question="?", answer="1", kind="number") for i in range(3)]
     sampling = Sampling(temperature=0.7, top_k=5, max_new_tokens=9, stop=("</answer>",))
     with serving() as server:
-        engine = EndpointEngine([server.url])
+        engine = EndpointEngine(Endpoint(base_url=server.url))
         settings = {"group_size": 4, "sampling": sampling, "system_prompt": "Answer."}
         first = engine.generate(samples, seed=1, **settings)
         again = engine.generate(samples, seed=1, **settings)
@@ -214,7 +246,7 @@ def test_a_probe_through_a_server_that_fails_now_and_then_is_complete(tmp_path):
     samples = [Sample(id=f"s{i}", question="?", answer="1", kind="number") for i in range(12)]
     config = ProbeConfig(rollouts=4, batch_size=1, workers=4)
     with serving(*["500", "", "429", ""] * 5) as server:
-        engine = EndpointEngine([server.url], max_concurrency=4)
+        engine = EndpointEngine(Endpoint(base_url=server.url, max_concurrency=4))
         with ProbeStore(tmp_path, config.identity("m")) as store:
             summary = probe(samples, engine, config, store)
         engine.close()

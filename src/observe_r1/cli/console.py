@@ -59,14 +59,19 @@ def finish(result: Mapping[str, Any], as_json: bool) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], num_text_columns: int = 1
 ) -> None:
-    """A table whose first columns are text and whose others are numbers."""
+    """A table whose first columns are text and whose others are numbers.
+
+    On a narrow terminal the text gives way, never a number; a file or a pipe gets the whole width.
+    """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for place, column in enumerate(columns):
         justify = "left" if place < num_text_columns else "right"
-        table.add_column(column, justify=justify, overflow="fold")
+        is_number = place >= num_text_columns
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=is_number)
     for row in rows:
         table.add_row(*map(escape, row))
-    out.print(table)
+    is_piped = not out.is_terminal and "COLUMNS" not in os.environ
+    out.print(table, width=1000 if is_piped else None)
 
 
 @contextmanager

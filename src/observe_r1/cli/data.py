@@ -5,18 +5,29 @@ import ──▶ samples ──probe──▶ solve rates ──ladder──▶ 
                          review ── decisions ─┘
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from observe_r1.cli.console import finish, print_table, progress, say
+from observe_r1.cli.sharing import (
+    Shard,
+    Sharing,
+    Store,
+    probe_together,
+    sharing_of,
+    still_missing,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from observe_r1.data.contamination import Fingerprints
     from observe_r1.data.importing import ImportConfig, ImportReport
     from observe_r1.data.ladder import LadderConfig
-    from observe_r1.probe import ProbeConfig
+    from observe_r1.data.store import SampleSet
+    from observe_r1.probe import ProbeConfig, ProbeSummary
+    from observe_r1.rollout.base import RolloutEngine
 
 app = typer.Typer(
     name="data",
@@ -104,8 +115,8 @@ def probe(
     model: Model = "tiny",
     endpoint: Endpoints = None,
     engine: Annotated[
-        str, typer.Option(help="shared_prefill or vllm, where no endpoint is given.")
-    ] = "shared_prefill",
+        str, typer.Option(help="shared_prefill or vllm; with --endpoint, servers.")
+    ] = "",
     direct_model: Annotated[
         str | None, typer.Option(help="A smaller model for the direct answers.")
     ] = None,
@@ -119,8 +130,12 @@ def probe(
     extract: Annotated[
         str, typer.Option(help="Where the answer is: tagged, boxed or plain.")
     ] = "tagged",
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests to endpoints at a time.")] = 16,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Requests to each endpoint at a time.")
+    ] = 16,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples a call of the engine.")] = 16,
+    store: Store = None,
+    shard: Shard = None,
     extra_at_ends: Annotated[
         int, typer.Option(min=0, help="More rollouts where all were right or all wrong.")
     ] = 0,
@@ -141,13 +156,21 @@ def probe(
             "direct": direct,
             "extra_at_ends": extra_at_ends,
             "batch_size": 1 if endpoint else batch_size,
-            "workers": concurrency if endpoint else 1,
+            "workers": concurrency * len(endpoint) if endpoint else 1,
             "seed": seed,
         },
         "the probe",
     )
-    result = _probe(folder, model, config, endpoint or [], engine, direct_model, limit)
-    say(f"next: observe-r1 data ladder {folder} --out {folder}-ladder")
+    sharing = sharing_of(
+        store,
+        shard,
+        beside=folder / "probe-work",
+        at_least=config.batch_size,
+        is_server=bool(endpoint),
+    )
+    result = _probe(folder, model, config, endpoint or [], engine, direct_model, limit, sharing)
+    if not result.get("missing_blocks"):
+        say(f"next: observe-r1 data ladder {folder} --out {folder}-ladder")
     finish(result, json)
 
 
@@ -220,7 +243,7 @@ def build(
     if not (samples / "ladder.json").exists():
         _import(source, adapter, samples, ImportConfig(limit=limit), column or [], images,
                 against or [], None, seed, True)  # fmt: skip
-    _probe(samples, model, probing, endpoint or [], "shared_prefill", None, None)
+    _probe(samples, model, probing, endpoint or [], "", None, None)
     finish(_ladder(samples, out, arranging, None, None, seed, True), json)
 
 
@@ -306,32 +329,62 @@ def _probe(
     engine_type: str,
     direct_model: str | None,
     limit: int | None,
+    sharing: Sharing | None = None,
 ) -> dict[str, Any]:
     from observe_r1.data.store import read_samples
-    from observe_r1.probe import ProbeStore, read_results
-    from observe_r1.probe import probe as run_probe
 
     samples = read_samples(folder)
     samples = samples[:limit] if limit else samples
-    name, engine = _open_engine(model, endpoints, engine_type, config.workers)
-    smaller_name, smaller = (
-        _open_engine(direct_model, [], engine_type, 1) if direct_model else (None, None)
-    )
-    with ProbeStore(folder / "probe", config.identity(name, smaller_name)) as store:
-        stages = 2 if config.direct else 1
-        with progress("probing", stages * len(samples)) as tick:
-            summary = run_probe(
-                samples, engine, config, store, direct_engine=smaller,
-                on_progress=lambda stage, done: tick(done, stage),
-            )  # fmt: skip
-    engine.close()
+    with ExitStack() as opened:
+        name, engine = _open(opened, model, engine_type, endpoints, config.workers)
+        smaller_name, smaller = (
+            _open(opened, direct_model, engine_type, [], 1) if direct_model else (None, None)
+        )
+        identity = config.identity(name, smaller_name)
+        probing = (samples, engine, config, identity, folder / "probe", smaller)
+        if sharing is None:
+            summary, missing = _probe_alone(*probing), 0
+        else:
+            summary, missing = probe_together(sharing, *probing)
+    if missing:
+        say(still_missing(missing, summary.failed))
+        return {"missing_blocks": missing, "failed": len(summary.failed)}
+    return _show_probe(folder, summary)
+
+
+def _probe_alone(
+    samples: "SampleSet", engine: "RolloutEngine", config: "ProbeConfig",
+    identity: dict[str, Any], folder: Path, smaller: "RolloutEngine | None",
+) -> "ProbeSummary":  # fmt: skip
+    from observe_r1.errors import EngineError
+    from observe_r1.probe import ProbeStore
+    from observe_r1.probe import probe as run_probe
+
+    stages = 2 if config.direct else 1
+    with (
+        ProbeStore(folder, identity) as store,
+        progress("probing", stages * len(samples)) as tick,
+    ):
+        summary = run_probe(
+            samples, engine, config, store, direct_engine=smaller,
+            on_progress=lambda stage, done: tick(done, stage),
+        )  # fmt: skip
+    if summary.last_failure and not summary.num_groups:
+        raise EngineError(f"nothing could be asked: {summary.last_failure}")
+    return summary
+
+
+def _show_probe(folder: Path, summary: "ProbeSummary") -> dict[str, Any]:
+    from observe_r1.probe import read_results
+
     results = read_results(folder / "probe")
     levels = [difficulty.level for difficulty in results.difficulty.values()]
     print_table("Samples by difficulty level", ("level", "samples"),
                 [(str(level), f"{levels.count(level):,}") for level in range(9)])  # fmt: skip
     say(f"answered directly and dropped: {len(results.answered_directly):,}")
     if summary.failed:
-        say(f"not probed, the engine failed: {len(summary.failed):,}. Run the command again.")
+        say(f"not probed, the engine failed: {len(summary.failed):,}, the last time with: "
+            f"{summary.last_failure} Run the command again.")  # fmt: skip
     say(f"wrote {folder / 'probe'}")
     return {
         "probe": str(folder / "probe"),
@@ -343,24 +396,17 @@ def _probe(
     }
 
 
-def _open_engine(
-    model: str, endpoints: list[str], engine_type: str, concurrency: int
-) -> tuple[str, Any]:
-    """The engine, and the name its answers are stored under."""
-    import os
+def _open(
+    opened: ExitStack, model: str, engine_type: str, endpoints: list[str], concurrency: int
+) -> tuple[str, "RolloutEngine"]:
+    """The name that answers are stored under, and the engine; closed with ``opened``."""
+    from observe_r1.rollout.endpoint import EndpointEngine
+    from observe_r1.stages.engines import engine_config, open_engine
+    from observe_r1.stages.models import locate_model
 
-    from observe_r1.probe.engines import open_engine
-    from observe_r1.stages.models import TINY, locate_model
-    from observe_r1.stages.quiet import quiet_libraries
-
-    if endpoints:
-        named = "" if model == TINY else model
-        key = os.environ.get("OPENAI_API_KEY")
-        engine: Any = open_engine(named, endpoints, concurrency=concurrency, api_key=key)
-        return engine.client.model, engine
-    quiet_libraries()
-    found = locate_model(model)
-    return found, open_engine(found, engine=engine_type)
+    config = engine_config(engine_type, model, endpoints, concurrency=concurrency)
+    engine = opened.enter_context(open_engine(model, config))
+    return engine.model if isinstance(engine, EndpointEngine) else locate_model(model), engine
 
 
 def _ladder(

@@ -1,110 +1,189 @@
 """``observe-r1 eval``: how good is a model, and how sure are we."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from observe_r1.cli import eval_options as options
+from observe_r1.cli import lmms
+from observe_r1.cli.benchmarks import JudgeAt, OfficialScoring, open_benchmark
 from observe_r1.cli.console import Stopped, complain, finish, progress, say
+from observe_r1.cli.scores_table import print_scores
+from observe_r1.cli.sharing import (
+    Shard,
+    Sharing,
+    Store,
+    ended_politely,
+    sharing_of,
+    still_missing,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from observe_r1.config.evaluation import Evaluation
-    from observe_r1.config.stages import RLStage
-    from observe_r1.stages.engines import EngineConfig
+    from observe_r1.config.rollout import EngineConfig
+    from observe_r1.config.stages import AskingStage
+    from observe_r1.eval.scores import Scores
     from observe_r1.stages.evaluation import Plan
     from observe_r1.types import Sample
 
 
 def eval_command(
-    model: Annotated[
-        str, typer.Argument(help="A checkpoint or run folder, a hub name, or 'tiny'.")
-    ],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    data: Annotated[
-        str | None, typer.Option(help="A data folder, or the held-out 'puzzles'.")
-    ] = None,
-    benchmark: Annotated[
-        str | None, typer.Option(help="A published benchmark, for example mathvision.")
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option(help="The benchmark's files: a folder, a file, or a hub name.")
-    ] = None,
-    samples: Annotated[
-        int, typer.Option(min=0, help="Sampled answers a question; 0: greedy only.")
-    ] = 8,
-    greedy: Annotated[bool, typer.Option(help="Measure the most probable answer too.")] = True,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions.")] = None,
-    grammar: Annotated[str | None, typer.Option(help="Tags that are asked for.")] = None,
-    extract: Annotated[
-        str | None, typer.Option(help="Where the answer stands: tagged, boxed or plain.")
-    ] = None,
-    system_prompt: Annotated[
-        str | None, typer.Option(help="Instead of the grammar's own; '' for none.")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0)] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at once.")] = 32,
-    seed: Annotated[int, typer.Option(help="Start of the random numbers.")] = 0,
-    engine: Annotated[
-        str, typer.Option(help="shared_prefill, vllm or endpoint.")
-    ] = "shared_prefill",
-    base_url: Annotated[
-        str, typer.Option(help="Address of the endpoint.")
-    ] = "http://127.0.0.1:8000/v1",
-    judge: Annotated[
-        str | None,
-        typer.Option(help="Address of a model that reads answers, where asked for."),
-    ] = None,
-    training_data: Annotated[
-        str | None, typer.Option(help="Look for the questions in this training data first.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+    model: options.Model,
+    out: options.Out,
+    data: options.Data = None,
+    benchmark: options.BenchmarkName = None,
+    source: options.Source = None,
+    samples: options.Samples = 8,
+    greedy: options.Greedy = True,
+    limit: options.Limit = None,
+    grammar: options.GrammarName = None,
+    extract: options.Extract = None,
+    system_prompt: options.SystemPrompt = None,
+    temperature: options.Temperature = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    batch_size: options.BatchSize = 32,
+    seed: options.Seed = 0,
+    engine: options.EngineName = "",
+    endpoint: options.Endpoints = None,
+    concurrency: options.Concurrency = 16,
+    store: Store = None,
+    shard: Shard = None,
+    judge: options.JudgeUrl = None,
+    judge_model: options.JudgeModel = "",
+    judge_key_variable: options.JudgeKeyVariable = "OPENAI_API_KEY",
+    training_data: options.TrainingData = None,
+    json: options.AsJson = False,
 ) -> None:
     """Accuracy with its interval, pass@k, per level and family, lengths, format."""
-    from observe_r1.cli.scores_table import print_scores
-    from observe_r1.stages.engines import open_engine
-    from observe_r1.stages.evaluation import Plan, run_of, run_plan, stage_of
+    answering = _answering(engine, model, endpoint or [], concurrency)
+    given = {
+        "grammar": grammar, "extract": extract, "system_prompt": system_prompt,
+        "temperature": temperature, "max_new_tokens": max_new_tokens, "batch_size": batch_size,
+        "seed": seed,
+    }  # fmt: skip
+    if benchmark is not None and benchmark.startswith(lmms.PREFIX):
+        task = benchmark.removeprefix(lmms.PREFIX)
+        finish(_with_lmms(task, model, answering, given, out, source, limit), json)
+        return
+    reader = JudgeAt(judge, judge_model, judge_key_variable) if judge else None
+    asked = _questions(data, benchmark, source, limit, judged=reader is not None)
+    plan = _plan(model, asked.name, samples, greedy, given)
+    sharing = _sharing(store, shard, out, batch_size, answering)
+    say(f"{model} on {asked.name}: {len(asked.questions)} questions, {_what_is_drawn(plan)}")
+    overlap = _look_for_overlap(asked.questions, training_data or _data_of(model))
+    scores = _answer(plan, answering, asked.questions, out, sharing)
+    if isinstance(scores, int):
+        say(still_missing(scores, ()))
+        finish({"missing_blocks": scores}, json)
+        return
+    print_scores(scores)
+    official = asked.scoring(out, reader) if asked.scoring else {}
+    say(f"wrote {out}")
+    result = {s.name: s.to_dict() for s in scores}
+    finish({"out": str(out), "scores": result, **official, **overlap}, json)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model is asked, under which name, and the benchmark's own scoring if it is one."""
+
+    name: str
+    questions: "Sequence[Sample]"
+    scoring: OfficialScoring | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What answers: an engine and the model it opens."""
+
+    model: str
+    engine: "EngineConfig"
+
+    @property
+    def is_server(self) -> bool:
+        return self.engine.type == "endpoint"
+
+
+def _answering(engine: str, model: str, urls: list[str], concurrency: int) -> Answering:
+    from observe_r1.stages.engines import engine_config
     from observe_r1.stages.models import locate_model
 
-    name, questions, scoring = _questions(data, benchmark, source, limit)
-    settings = _settings(
-        name, stage_of(model), grammar=grammar, extract=extract, system_prompt=system_prompt,
-        temperature=temperature, max_new_tokens=max_new_tokens, batch_size=batch_size, seed=seed,
-    )  # fmt: skip
+    config = engine_config(engine, model, urls, concurrency=concurrency * max(1, len(urls)))
+    return Answering(model if config.type == "endpoint" else locate_model(model), config)
+
+
+def _plan(model: str, name: str, samples: int, greedy: bool, given: dict[str, Any]) -> "Plan":
+    from observe_r1.stages.evaluation import Plan, stage_of
+
     if not samples and not greedy:
         raise typer.BadParameter("nothing would be asked: give --samples 1 or more, or --greedy.")
-    plan = Plan(model=model, data=name, samples=samples, greedy=greedy, settings=settings)
-    located = locate_model(model) if engine != "endpoint" else model
-    say(f"{model} on {name}: {len(questions)} questions, {_what_is_drawn(plan)}")
+    settings = _settings(name, stage_of(model), given)
+    return Plan(model=model, data=name, samples=samples, greedy=greedy, settings=settings)
+
+
+def _sharing(
+    store: str | None, shard: str | None, out: Path, batch_size: int, answering: Answering
+) -> Sharing | None:
+    beside = out.with_name(f"{out.name}-work")
+    return sharing_of(
+        store, shard, beside=beside, at_least=batch_size, is_server=answering.is_server
+    )
+
+
+def _with_lmms(
+    task: str, model: str, answering: Answering, given: dict[str, Any], out: Path,
+    source: str | None, limit: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    from observe_r1.stages.evaluation import stage_of
+
+    settings = _settings(_as_folder_name(task), stage_of(model), given)
+    return lmms.evaluate_with_lmms(
+        task, answering.model, answering.engine, settings, out,
+        limit=limit, tasks_folder=source, most_tokens=given["max_new_tokens"],
+    )  # fmt: skip
+
+
+def _data_of(model: str) -> str | None:
+    """What the model was trained on, where it comes out of a run folder."""
+    from observe_r1.stages.evaluation import run_of
+
     run = run_of(model)
-    contamination = _look_for_overlap(questions, training_data or (run.data if run else None))
+    return run.data if run else None
+
+
+def _answer(
+    plan: "Plan", answering: Answering, questions: "Sequence[Sample]", out: Path,
+    sharing: Sharing | None,
+) -> "list[Scores] | int":  # fmt: skip
+    """The scores; where workers share the questions and some are missing, how many batches."""
+    from observe_r1.stages.engines import open_engine
+    from observe_r1.stages.evaluation import run_plan, run_shared_plan
+
     with (
-        open_engine(located, _engine_config(engine, base_url, model)) as opened,
+        open_engine(answering.model, answering.engine) as engine,
         progress("answering", len(questions) * len(plan.evaluations())) as tick,
     ):
         try:
-            scores = run_plan(plan, opened, questions, out, tick)
+            if sharing is None:
+                return run_plan(plan, engine, questions, out, tick)
+            with ended_politely():
+                return run_shared_plan(
+                    plan, engine, questions, out, sharing.store, sharing.settings, tick
+                )
         except KeyboardInterrupt:
+            place = sharing.store if sharing else out
             raise Stopped(
-                f"What was answered is in {out}; the same command goes on from there."
+                f"What was answered is in {place}; the same command goes on from there."
             ) from None
-    print_scores(scores)
-    official = scoring(out, judge) if scoring else {}
-    say(f"wrote {out}")
-    result = {s.name: s.to_dict() for s in scores}
-    finish({"out": str(out), "scores": result, **official, **contamination}, json)
-
-
-OfficialScoring = Callable[[Path, str | None], dict[str, Any]]
-"""From the evaluation's folder and a judge's address to the benchmark's own numbers."""
 
 
 def _questions(
-    data: str | None, benchmark: str | None, source: str | None, limit: int | None
-) -> "tuple[str, Sequence[Sample], OfficialScoring | None]":
-    """What is asked, under which name, and the benchmark's own scoring if it is one."""
+    data: str | None, benchmark: str | None, source: str | None, limit: int | None, *, judged: bool
+) -> Asked:
     from observe_r1.errors import ConfigError
     from observe_r1.stages.questions import PUZZLES, load_held_out
 
@@ -114,47 +193,32 @@ def _questions(
             "mathvision): that is what the model is asked."
         )
     if benchmark is not None:
-        from observe_r1.cli.benchmarks import open_benchmark
-
-        return open_benchmark(benchmark, source, limit)
+        return Asked(*open_benchmark(benchmark, source, limit))
+    if judged:
+        raise ConfigError(
+            "--judge reads answers for benchmarks whose own scoring asks a language model; those "
+            "to --data are marked by rule. Leave it out, or give --benchmark."
+        )
     assert data is not None  # one of the two was given
     name = PUZZLES if data == PUZZLES else Path(data).resolve().name
-    return _as_folder_name(name), load_held_out(data, limit), None
+    return Asked(_as_folder_name(name), load_held_out(data, limit))
 
 
 def _as_folder_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
 
 
-def _settings(
-    name: str, stage: "RLStage | None", batch_size: int, seed: int, temperature: float | None,
-    max_new_tokens: int | None, **given: str | None,
-) -> "Evaluation":  # fmt: skip
+def _settings(name: str, stage: "AskingStage | None", given: dict[str, Any]) -> "Evaluation":
     """What the model was trained with, changed by what the command line gives."""
     from observe_r1.config.evaluation import Evaluation
     from observe_r1.stages.evaluation import base_settings
 
     settings = base_settings(name, stage).model_dump(mode="json")
-    sampling = {"temperature": temperature, "max_new_tokens": max_new_tokens}
-    settings["sampling"] |= {key: v for key, v in sampling.items() if v is not None}
-    settings |= {key: value for key, value in given.items() if value is not None}
-    settings |= {"batch_size": batch_size, "seed": seed}
+    for key, value in given.items():
+        if value is not None:
+            place = settings["sampling"] if key in ("temperature", "max_new_tokens") else settings
+            place[key] = value
     return Evaluation.build(settings, "these settings")
-
-
-def _engine_config(engine: str, base_url: str, model: str) -> "EngineConfig":
-    from observe_r1.config.near import did_you_mean
-    from observe_r1.config.rollout import VLLM, Endpoint, SharedPrefill
-    from observe_r1.errors import ConfigError
-
-    known = {
-        "shared_prefill": SharedPrefill,
-        "vllm": VLLM,
-        "endpoint": lambda: Endpoint.build({"base_url": base_url, "model": model}, "the endpoint"),
-    }
-    if engine not in known:
-        raise ConfigError(f"there is no engine '{engine}'.{did_you_mean(engine, known)}")
-    return known[engine]()
 
 
 def _what_is_drawn(plan: "Plan") -> str:

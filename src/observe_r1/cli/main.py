@@ -128,8 +128,8 @@ def call(arguments: list[str] | None = None) -> int:
         return _refuse(_missing_package(error))
     except OSError as error:
         return _refuse(_disk_problem(error))
-    except Exception as error:  # safetensors has an error of its own, which cannot be named here:
-        return _refuse(_weights_problem(error))  # importing it would load a deep-learning stack
+    except Exception as error:  # safetensors' own: to name it would load a deep-learning stack
+        return _refuse(_weights_problem(error))
     if status == INTERRUPTED:  # how newer versions of Typer report Ctrl-C
         return _interrupted()
     return status if isinstance(status, int) else 0

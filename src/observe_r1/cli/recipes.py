@@ -22,6 +22,8 @@ def recipes(
     if name is None:
         found = [load_recipe(known) for known in names()]
         _print_list(found)
+        _print_measured(found)
+        say("\nOne of them in full: observe-r1 recipes NAME")
         finish({"recipes": [_summary(recipe) for recipe in found]}, json)
         return
     recipe = load_recipe(name)
@@ -31,8 +33,18 @@ def recipes(
 
 def _summary(recipe: "Recipe") -> dict[str, Any]:
     fields = {"name", "summary", "status", "evidence", "deviations", "paper"}
+    from dataclasses import asdict
+
+    from observe_r1.recipes.results import measured, stage_diagram
+
     presets = {name: preset.summary for name, preset in recipe.presets.items()}
-    return {**recipe.model_dump(mode="json", include=fields), "presets": presets}
+    result = measured(recipe.name)
+    return {
+        **recipe.model_dump(mode="json", include=fields),
+        "presets": presets,
+        "stages": stage_diagram(recipe),
+        "measured": None if result is None else asdict(result),
+    }
 
 
 def _print_list(found: list["Recipe"]) -> None:
@@ -42,7 +54,34 @@ def _print_list(found: list["Recipe"]) -> None:
         [(r.name, (r.paper.arxiv if r.paper else None) or "-", r.status, r.summary) for r in found],
         num_text_columns=4,
     )
-    say("\nOne of them in full: observe-r1 recipes NAME")
+
+
+def _print_measured(found: list["Recipe"]) -> None:
+    """Stages and, of the committed experiments, what the method did on the built-in model."""
+    from observe_r1.recipes.results import NOT_RUN, measured, stage_types
+
+    rows = []
+    for recipe in found:
+        result = measured(recipe.name)
+        numbers = ("-",) * 4
+        if result is not None:
+            numbers = (
+                _shown(result.accuracy, 100, ".1f", "%"), _shown(result.length, 1, ".0f"),
+                _shown(result.rollouts, 1, ",.0f"), _shown(result.seconds, 1 / 60, ".1f"),
+            )  # fmt: skip
+        verdict = result.said if result else NOT_RUN
+        rows.append((recipe.name, stage_types(recipe), verdict, *numbers))
+    say("")
+    print_table(
+        "measured in miniature, the method's own arm",
+        ["name", "stages", "claims", "right", "tokens", "rollouts", "minutes"],
+        rows,
+        num_text_columns=3,
+    )
+
+
+def _shown(value: float | None, factor: float, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value * factor:{form}}{unit}"
 
 
 def _print_one(recipe: "Recipe") -> None:

@@ -75,7 +75,9 @@ def compare(
     for problem in comparison.problems:
         say(f"note: {safe(problem)}")
     if comparison.differences:
-        title = f"against {safe(comparison.runs[0].label)}; * = the interval leaves out zero"
+        for run in comparison.runs:
+            say(f"{run.letter}  {safe(run.folder.name)}")
+        title = "against A; * = the interval leaves out zero"
         print_table(title, COLUMNS, table_rows(comparison), num_text_columns=2)
     else:
         say("The runs have no questions in common, so nothing can be paired.")

@@ -36,16 +36,19 @@ class StepLine:
 
     def __init__(self, tick: Tick) -> None:
         self.tick = tick
+        self.stage = ""
         self.step = 0
+        """Of the stage that is running."""
         self.metrics: Mapping[str, float] = {}
 
     def __call__(self, stage: str, step: int, total: int | None, metrics: dict[str, float]) -> None:
-        note = summary(metrics)
-        self.tick(step - self.step, note)  # a resumed run begins further on
-        self.step, self.metrics = step, metrics
+        note = f"{stage}: {summary(metrics)}"
+        before = self.step if stage == self.stage else 0
+        self.tick(step - before, note)  # a resumed run begins further on
+        self.stage, self.step, self.metrics = stage, step, metrics
         if not (IS_SECOND or err.is_terminal) and (step % PLAIN_EVERY == 0 or step in (1, total)):
             of = f"/{total}" if total else ""
-            complain(f"{stage} step {step}{of}: {note}")
+            complain(f"{stage} step {step}{of}: {summary(metrics)}")
 
 
 def summary(metrics: Mapping[str, float]) -> str:
@@ -54,10 +57,18 @@ def summary(metrics: Mapping[str, float]) -> str:
     Example:
         summary({"accuracy": 0.5, "length": 60.0}) == "right 50%, 60 tokens"
     """
-    parts = []
-    for name, label in (("accuracy", "right"), ("format", "format"), ("eval/accuracy", "held out")):
+    parts = [f"loss {metrics['loss']:.3f}"] if "token_accuracy" in metrics else []
+    shares = (
+        ("accuracy", "right"), ("format", "format"), ("token_accuracy", "tokens right"),
+        ("preference/accuracy", "preferred"), ("eval/accuracy", "held out"),
+    )  # fmt: skip
+    for name, label in shares:
         if name in metrics:
             parts.append(f"{label} {100 * metrics[name]:.0f}%")
+    if "traces/kept" in metrics:
+        parts.append(f"{metrics['traces/kept']:.0f} of {metrics['traces/written']:.0f} traces kept")
+    if "params/moved" in metrics:
+        parts.append(f"weights moved by {metrics['params/moved']:.3g}")
     if "length" in metrics:
         parts.append(f"{metrics['length']:.0f} tokens")
     if "timing/step" in metrics:
@@ -66,7 +77,7 @@ def summary(metrics: Mapping[str, float]) -> str:
 
 
 def _total_steps(run: "RunConfig") -> int | None:
-    limits = [stage.max_steps for stage in run.stages]
+    limits = [getattr(stage, "max_steps", None) for stage in run.active_stages]
     return None if None in limits else sum(limit for limit in limits if limit)
 
 

@@ -81,11 +81,14 @@ def _show_plan(run: "RunConfig") -> dict[str, Any]:
 
     num_samples = _count_questions(run.data)
     plans = {}
-    for stage in run.stages:
+    for stage in run.active_stages:
         say(f"\nstage {stage.name} ({stage.type})")
         for line in setting_lines(stage):
             say(f"  {line}")
-        sizes = estimate(run, stage, _weights_folder(run.model), num_samples)
+        if stage.type != "rl":
+            continue
+        asked = _at_most(num_samples, stage.questions.count)
+        sizes = estimate(run, stage, _weights_folder(run.model), asked)
         plans[stage.name] = sizes
         say(f"\n  {_size_lines(sizes)}")
     return {
@@ -93,6 +96,11 @@ def _show_plan(run: "RunConfig") -> dict[str, Any]:
         "questions": num_samples,
         "estimates": {name: _as_dict(sizes) for name, sizes in plans.items()},
     }
+
+
+def _at_most(num_samples: int | None, count: int | None) -> int | None:
+    known = [number for number in (num_samples, count) if number is not None]
+    return min(known, default=None)
 
 
 def _size_lines(sizes: Any) -> str:

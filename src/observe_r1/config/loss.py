@@ -39,9 +39,9 @@ class LossBase(Config):
     kl: KL = KL()
     """Distance to the model that training started from."""
 
-    truncated_importance: float | None = Field(default=None, gt=0.0)
-    """C: multiplies each token's loss by min(π_trainer/π_sampler, C); None: not corrected.
-    For samplers that compute log-probs differently (vLLM)."""
+    truncated_importance: float | None = Field(default=2.0, gt=0.0)
+    """C: multiplies each token's loss by min(π_trainer/π_sampler, C); None: not corrected. It is 1
+    where both compute alike; vLLM, in kernels of its own, does not."""
 
     entropy: float = Field(default=0.0, ge=0.0)
     """Coefficient of an entropy bonus."""

@@ -1,4 +1,4 @@
-"""How weights move: AdamW or SGD, the learning rate over the run, and updates per rollout."""
+"""How weights move: AdamW or SGD, the learning rate over the stage, and updates per rollout."""
 
 from typing import Literal
 
@@ -7,8 +7,8 @@ from pydantic import Field
 from observe_r1.config_base import Config
 
 
-class OptimizerConfig(Config):
-    """Steps of the optimizer."""
+class SupervisedOptimizer(Config):
+    """Steps of the optimizer, one a step of the stage."""
 
     type: Literal["adamw", "sgd"] = "adamw"
     """Plain SGD is there for tests: its step is linear in the gradient."""
@@ -25,6 +25,13 @@ class OptimizerConfig(Config):
     warmup: int = Field(default=0, ge=0)
     """Updates during which the learning rate rises linearly."""
 
+    warmup_from: float = Field(default=0.0, ge=0.0)
+    """Learning rate that the warm-up rises from: where the last stage ended, for a re-warming."""
+
+    decay_share: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of all updates after which a falling schedule has reached ``min_lr``; it stays there
+    for the rest."""
+
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of AdamW's running means."""
 
@@ -36,6 +43,10 @@ class OptimizerConfig(Config):
 
     grad_clip: float | None = Field(default=1.0, gt=0.0)
     """Largest norm of the gradient; None: not clipped."""
+
+
+class OptimizerConfig(SupervisedOptimizer):
+    """Steps of the optimizer in reinforcement learning."""
 
     updates_per_rollout: int = Field(default=1, ge=1)
     """Parts into which a rollout's groups are cut, each one update."""

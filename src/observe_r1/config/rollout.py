@@ -63,10 +63,12 @@ class VLLM(Config):
     type: Literal["vllm"] = "vllm"
 
     memory_share: float = Field(default=0.5, gt=0.0, lt=1.0)
-    """Share of the device's memory that vLLM takes while it generates."""
+    """Share of the device's memory that vLLM takes while it generates. On a CPU it takes two GiB
+    for keys and values, or what the variable VLLM_CPU_KVCACHE_SPACE says."""
 
     max_model_length: int | None = Field(default=None, ge=1)
-    """Prompt and completion together; None: what the model was made for."""
+    """Prompt and completion together; None: what the model was made for and memory has room for,
+    on a CPU 8192 at most."""
 
     max_images: int = Field(default=8, ge=1)
     """Most images a prompt may have."""
@@ -74,8 +76,8 @@ class VLLM(Config):
     sleep: bool = True
     """Give the memory back between rollouts (accelerators only)."""
 
-    enforce_eager: bool = False
-    """No CUDA graphs: slower, starts sooner."""
+    enforce_eager: bool | None = None
+    """No CUDA graphs and no compilation: slower, starts sooner; None: on CPUs only."""
 
 
 class Endpoint(Config):
@@ -83,8 +85,8 @@ class Endpoint(Config):
 
     type: Literal["endpoint"] = "endpoint"
 
-    base_url: str = "http://127.0.0.1:8000/v1"
-    """Where the server answers."""
+    base_url: str | tuple[str, ...] = "http://127.0.0.1:8000/v1"
+    """Where the server answers; several that serve the same model share the work."""
 
     model: str = ""
     """The name the server knows the model by; empty: the first one it lists."""
@@ -101,14 +103,19 @@ class Endpoint(Config):
     max_retries: int = Field(default=5, ge=0)
     """How often a request that failed for the server's reasons is sent again."""
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses, one or several."""
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
+
     @model_validator(mode="after")
-    def _check_url(self) -> Self:
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(
-                f"base_url is '{self.base_url}', which is no address. "
-                "Write it as http://host:port/v1."
-            )
+    def _check_urls(self) -> Self:
+        wrong = [url for url in self.urls if not url.startswith(("http://", "https://"))]
+        if wrong or not self.urls:
+            given = f"'{wrong[0]}', which is no address" if wrong else "an empty list"
+            raise ValueError(f"base_url is {given}. Write it as http://host:port/v1.")
         return self
 
 
-Engine = Annotated[SharedPrefill | VLLM | Endpoint, Field(discriminator="type")]
+EngineConfig = SharedPrefill | VLLM | Endpoint
+Engine = Annotated[EngineConfig, Field(discriminator="type")]

@@ -8,8 +8,17 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from observe_r1.config.evaluation import HeldOut
-from observe_r1.config.stages import Stage
+from observe_r1.config.order import active, check_order
+from observe_r1.config.stages import (
+    AskingStage,
+    JudgeStage,
+    ParamsStage,
+    RLStage,
+    Stage,
+    TrainingStage,
+)
 from observe_r1.config_base import Config
+from observe_r1.errors import ConfigError
 
 Status = Literal["reproduced in miniature", "parity", "implemented, untested at scale"]
 """What is known about a recipe: a claim tested with numbers; equal to a reference; neither."""
@@ -56,6 +65,7 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         _check_stage_names([stage.name for stage in self.stages])
+        check_order(self.stages)
         known = {stage.name for stage in self.stages}
         for name, preset in self.presets.items():
             if strangers := sorted(preset.stages.keys() - known):
@@ -64,6 +74,16 @@ class Recipe(Config):
                     f"{', '.join(sorted(known))}."
                 )
         return self
+
+
+class Budget(Config):
+    """What all stages of a run together may cost, so that runs can be compared at equal cost. A
+    training stage ends with the step that reaches a limit; what teachers write is not counted."""
+
+    generated: int | None = Field(default=None, ge=1)
+    """Tokens sampled from the trained model; None: no limit."""
+    updated: int | None = Field(default=None, ge=1)
+    """Tokens of the forward passes of updates, prompts included; None: no limit."""
 
 
 class RunConfig(Config):
@@ -79,11 +99,34 @@ class RunConfig(Config):
     """As written on the command line; already part of ``stages`` and ``heldout``."""
     heldout: HeldOut = HeldOut()
     """What training is measured on while it runs."""
+    budget: Budget = Budget()
+    """What all stages together may cost."""
     stages: tuple[Stage, ...]
+
+    @property
+    def active_stages(self) -> list[Stage]:
+        """The stages that run."""
+        return active(self.stages)
+
+    @property
+    def rl_stage(self) -> RLStage:
+        """The last stage of reinforcement learning."""
+        found = [stage for stage in self.active_stages if isinstance(stage, RLStage)]
+        if not found:
+            raise ConfigError(f"recipe '{self.recipe}' has no stage of reinforcement learning.")
+        return found[-1]
+
+    @property
+    def asking_stage(self) -> AskingStage | None:
+        """The last stage that says how questions are put to the model: how it is evaluated."""
+        found = [s for s in self.active_stages if not isinstance(s, ParamsStage | JudgeStage)]
+        trained = [s for s in found if isinstance(s, TrainingStage)]
+        return (trained or found or [None])[-1]
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         _check_stage_names([stage.name for stage in self.stages])
+        check_order(self.stages)
         return self
 
 

@@ -32,6 +32,8 @@ class ProbedCompletion:
     correct: bool
     num_tokens: int
     truncated: bool
+    perplexity: float | None = None
+    """Under the distribution it was drawn from; None where that is not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

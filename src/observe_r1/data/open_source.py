@@ -1,12 +1,12 @@
 """What ``data import`` is given → rows and the adapter that reads them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from observe_r1.data.sources import ADAPTERS, Adapter, get_adapter
-from observe_r1.data.sources.base import RawQuestion
+from observe_r1.data.sources.base import BadRow, RawQuestion
 from observe_r1.data.sources.files import FoundRow, find_rows
 from observe_r1.data.sources.pictures import Pictures
 from observe_r1.data.sources.puzzles import puzzle_rows
@@ -76,11 +76,49 @@ def _hub_rows(source: str) -> Iterator[FoundRow]:
     # The hub client raises errors of several libraries: no network, no such set, no such split.
     except Exception as error:
         raise DataError(
-            f"'{source}' can be read neither as a path nor from the hub: {error}. Check the name, "
-            "and the split: owner/name:config/split."
+            f"'{source}' can be read neither as a path nor from the hub: {error}\nCheck the name, "
+            "the split (owner/name:config/split) and the connection; or download the files and "
+            "give their folder."
         ) from None
-    numbered = enumerate(stream.decode(False), start=1)
-    return (FoundRow(f"{source}:{number}", row, ()) for number, row in numbered)
+    return _stream_rows(source, stream.decode(False), home=f"hf://datasets/{name}@")
+
+
+def _stream_rows(source: str, stream: Iterable[Any], home: str) -> Iterator[FoundRow]:
+    """Numbered rows with their pictures; a connection that breaks is one bad row at the end."""
+    number = 0
+    try:
+        for number, row in enumerate(stream, start=1):
+            yield FoundRow(f"{source}:{number}", _with_pictures(row, home), ())
+    except Exception as error:  # of whichever library reads the files
+        bad = BadRow("file cannot be read", f"the stream ended early: {error}")
+        yield FoundRow(f"{source}:{number + 1}", bad, ())
+
+
+def _with_pictures(row: Mapping[str, Any], home: str) -> Mapping[str, Any] | BadRow:
+    """Data sets of plain picture files stream their addresses. Only addresses within the data set
+    itself are followed: a row must not make us read anything else."""
+
+    def fetched(value: Any) -> Any:
+        if isinstance(value, list):
+            return [fetched(entry) for entry in value]
+        is_picture = isinstance(value, Mapping) and {"bytes", "path"} == set(value)
+        if not is_picture or value["bytes"] is not None or not _is_within(value["path"], home):
+            return value
+        import fsspec
+
+        with fsspec.open(value["path"], "rb") as file:
+            return {"bytes": file.read(), "path": value["path"]}  # type: ignore[attr-defined]
+
+    try:
+        return {name: fetched(value) for name, value in row.items()}
+    except OSError as error:
+        return BadRow("image missing", str(error))
+
+
+def _is_within(address: Any, home: str) -> bool:
+    """``hf://…/1.png``, or ``zip://1.png::hf://…/pictures.zip``."""
+    *members, outer = str(address).split("::")
+    return outer.startswith(home) and all(m.startswith(("zip://", "tar://")) for m in members)
 
 
 def benchmark_samples(name: str) -> Iterator[Sample]:
@@ -124,8 +162,7 @@ def _load_tokenizer(model: str) -> Callable[[str], Any]:
         found = (
             Tokenizer.from_file(str(path)) if path.exists() else Tokenizer.from_pretrained(model)
         )
-    # The tokenizers library raises bare Exception for whatever goes wrong.
-    except Exception as error:
+    except Exception as error:  # what the tokenizers library raises for whatever goes wrong
         raise DataError(
             f"no tokenizer can be loaded from '{model}': {error}. Name a folder with a "
             "tokenizer.json, or leave --tokenizer out to estimate lengths."

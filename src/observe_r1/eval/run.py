@@ -40,15 +40,14 @@ def evaluate(
     other settings in ``out`` are refused. ``tick`` is told how many questions are done.
     """
     out = Path(out)
-    _refuse_twins(samples)
+    refuse_twins(samples)
     out.mkdir(parents=True, exist_ok=True)
-    _claim_folder(out, config, samples, model)
+    claim_folder(out, config, samples, model)
     batches = list(_batches(samples, config.batch_size))
     done = _keep_whole_batches(out / PREDICTIONS, batches, config.answers_per_question)
     for number, batch in enumerate(batches):
         if number not in done:
-            groups = _ask(engine, batch, config, number)
-            append_rows(out / PREDICTIONS, _mark_groups(groups, config))
+            append_rows(out / PREDICTIONS, answer(engine, batch, config, number))
         tick(len(batch))
     return score_folder(out, samples, config, model)
 
@@ -68,11 +67,12 @@ def score_folder(out: Path, samples: Sequence[Sample], config: Evaluation, model
     return scores
 
 
-def _ask(
+def answer(
     engine: RolloutEngine, batch: Sequence[Sample], config: Evaluation, number: int
-) -> list[RolloutGroup]:
+) -> list[dict[str, Any]]:
+    """Rows of ``predictions.jsonl`` for the ``number``-th batch of the questions."""
     prompt = config.system_prompt
-    return engine.generate(
+    groups = engine.generate(
         batch,
         group_size=config.answers_per_question,
         sampling=config.sampling.greedy() if config.greedy else config.sampling,
@@ -80,6 +80,7 @@ def _ask(
         seed=config.seed,
         step=number,
     )
+    return list(_mark_groups(groups, config))
 
 
 def _mark_groups(groups: Iterable[RolloutGroup], config: Evaluation) -> Iterator[dict[str, Any]]:
@@ -113,7 +114,7 @@ def _batches(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
         yield list(samples[start : start + size])
 
 
-def _refuse_twins(samples: Sequence[Sample]) -> None:
+def refuse_twins(samples: Sequence[Sample]) -> None:
     seen: set[str] = set()
     for sample in samples:
         if sample.id in seen:
@@ -124,12 +125,12 @@ def _refuse_twins(samples: Sequence[Sample]) -> None:
         seen.add(sample.id)
 
 
-def _claim_folder(out: Path, config: Evaluation, samples: Sequence[Sample], model: str) -> None:
+def claim_folder(out: Path, config: Evaluation, samples: Sequence[Sample], model: str) -> None:
     """Write the settings of a new evaluation; refuse to continue another one."""
     settings = {
         **config.model_dump(mode="json"),
         "model": model,
-        "questions": _fingerprint(samples),
+        "questions": fingerprint(samples),
     }
     path = out / SETTINGS
     if not path.exists():
@@ -144,7 +145,7 @@ def _claim_folder(out: Path, config: Evaluation, samples: Sequence[Sample], mode
         )
 
 
-def _fingerprint(samples: Sequence[Sample]) -> str:
+def fingerprint(samples: Sequence[Sample]) -> str:
     """Ids, questions and golds: equal for the same questions, whatever file they came from."""
     import hashlib
 

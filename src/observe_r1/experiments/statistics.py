@@ -43,6 +43,21 @@ def paired_effect(differences: Sequence[float], confidence: float = 0.95) -> Eff
     return Effect(mean, mean - half, mean + half, two_sided_p(mean / error, count - 1), count)
 
 
+def equality_p(effect: Effect, margin: float) -> float:
+    """p of two one-sided tests (TOST): small when the mean is surely within ±``margin`` of zero.
+
+    Example:
+        equality_p(paired_effect([0.001, -0.001, 0.002, -0.002, 0.0]), 0.02) → 0.00001
+    """
+    degrees = effect.seeds - 1
+    error = (effect.high - effect.low) / 2 / t_quantile(0.95, degrees)
+    inside = margin - abs(effect.mean)
+    if error == 0.0:
+        return 0.0 if inside > 0 else 1.0
+    tail = two_sided_p(inside / error, degrees) / 2
+    return tail if inside > 0 else 1.0 - tail
+
+
 def two_sided_p(t: float, degrees: int) -> float:
     """P(|T| > |t|) of Student's distribution, through the incomplete beta function."""
     return beta_cdf(degrees / (degrees + t * t), degrees / 2, 0.5)

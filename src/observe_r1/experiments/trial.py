@@ -1,26 +1,29 @@
-"""One arm with one seed: ladder, training, measurement, in a folder of its own.
+"""One arm with one seed: data, training, measurement, in a folder of its own.
 
 out/ladders/seed-3-paper/      probed once a seed, arranged once a way of mixing
 out/trials/full/seed-3/        the run folder; result.json when everything is done
 """
 
-import fcntl
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from observe_r1.config.evaluation import HeldOut
+from observe_r1.config.order import needs_moments
 from observe_r1.config.run import RunConfig
+from observe_r1.config.stages import Stage, TrainingStage
 from observe_r1.data.ladder import LadderConfig, build_ladder
 from observe_r1.data.ladder_folder import write_ladder
-from observe_r1.data.puzzles import MIX, get_family, held_out
+from observe_r1.data.puzzles import MIX, get_family
 from observe_r1.data.puzzles.shipped import training_stream
-from observe_r1.eval.run import evaluate
+from observe_r1.experiments.bases import BASES, make_base
+from observe_r1.experiments.locks import only_one
+from observe_r1.experiments.measuring import measure_trial
 from observe_r1.experiments.plan import Arm, Experiment
 from observe_r1.experiments.readouts import read_trial
+from observe_r1.experiments.sharing import begin, publish
 from observe_r1.probe import ProbeConfig, ProbeStore, probe, read_results
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import Machine
@@ -28,14 +31,14 @@ from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.records import read_json, write_json
 from observe_r1.stages.demo import note_correct_length
 from observe_r1.stages.engines import open_engine
-from observe_r1.stages.measure import evaluation_of
 from observe_r1.stages.pipeline import run_recipe
-from observe_r1.stages.questions import correct_length
-from observe_r1.types import Sample
+from observe_r1.stages.questions import PUZZLES, correct_length
 
 RESULT = "result.json"
 TRIAL_STREAM = 70_000
 """Seeds of the trials' own training puzzles start here; settings were tuned on others."""
+STREAMS_A_SEED = 100
+"""Streams that stages of one trial may name; those of the next seed come after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,68 +56,85 @@ class Trial:
         return out / "trials" / self.arm / f"seed-{self.seed}"
 
 
-def run_trial(experiment: Experiment, trial: Trial, out: Path) -> dict[str, Any]:
+def run_trial(
+    experiment: Experiment, trial: Trial, out: Path, bases: Path = BASES
+) -> dict[str, Any]:
     """The readouts of a trial; what is already done is not done again."""
     folder = trial.folder(out)
     if (folder / RESULT).exists():
         return read_json(folder / RESULT)
     arm = experiment.arm(trial.arm)
-    ladder = _ladder(experiment, arm, trial.seed, out)
-    run = _resolve(experiment, arm, trial.seed, ladder)
-    can_resume = (folder / "checkpoints" / "latest").exists()
-    if not can_resume:
-        shutil.rmtree(folder, ignore_errors=True)  # what a stopped trial left
-    run_recipe(run, folder, resume=can_resume)
-    questions = held_out(experiment.measure.questions)
-    shortcuts = shortcut_puzzles(questions)
-    with open_engine(str(folder)) as engine:
-        for name, asked in (("final", questions), ("shortcut", shortcuts)):
-            config = evaluation_of(run.stages[-1], name, samples=experiment.measure.samples, seed=0)
-            evaluate(engine, asked, config, folder / "eval" / name, model=trial.arm)
-    result = read_trial(folder, questions, experiment.measure.target_accuracy)
+    model = base_model(experiment, bases)
+    data = str(_ladder(experiment, arm, trial.seed, out)) if experiment.probed else PUZZLES
+    run = resolve_trial(experiment, arm, trial.seed, model=model, data=data)
+    publish(run, folder)
+    others = [
+        Trial(other.name, trial.seed).folder(out)
+        for other in experiment.arms
+        if other.name != arm.name
+    ]
+    run_recipe(run, folder, resume=begin(run, folder, others))
+    questions = measure_trial(experiment, run, folder, label=trial.arm)
+    result = read_trial(experiment, run, folder, questions)
     write_json(folder / RESULT, result)
+    _drop_moments(run, folder)
     return result
 
 
-def shortcut_puzzles(questions: Sequence[Sample]) -> list[Sample]:
-    """The same puzzles with a hint in the text that is right about two times in three."""
-    from observe_r1.data.puzzles import make_sample
-    from observe_r1.data.puzzles.variation import Variation
-
-    hint = Variation(shortcut=True)
-    return [
-        make_sample(
-            str(q.family), q.metadata["seed"], q.metadata["index"], q.metadata["puzzle_level"], hint
-        )
-        for q in questions
-    ]
+def base_model(experiment: Experiment, bases: Path = BASES) -> str:
+    """What the trials start from: the experiment's base, made if it is not there, or its model."""
+    if experiment.base is None:
+        return experiment.model
+    return str(make_base(experiment.base, experiment.model, bases).folder)
 
 
-def _resolve(experiment: Experiment, arm: Arm, seed: int, ladder: Path) -> RunConfig:
-    measure = experiment.measure
-    own = (f"rl.seed={seed}", f"rl.eval_every={measure.curve_every}")
+def resolve_trial(
+    experiment: Experiment, arm: Arm, seed: int, *, model: str, data: str
+) -> RunConfig:
+    """The run of an arm with a seed: every stage has the seed, and puzzles of its own."""
+    shared = experiment.overrides if arm.recipe is None else ()
     choice = Choice(
-        model=experiment.model,
-        data=str(ladder),
-        preset=experiment.preset,
-        overrides=(*experiment.overrides, *own, *arm.overrides),
+        model=model, data=data, preset=experiment.preset, overrides=(*shared, *arm.overrides)
     )
-    run = resolve(
-        load_recipe(experiment.recipe), choice, Machine(), lambda p: correct_length(str(ladder), p)
-    )
+    recipe = load_recipe(experiment.recipe_of(arm))
+    run = resolve(recipe, choice, Machine(), lambda percent: correct_length(data, percent))
+    measure = experiment.measure
     curve = HeldOut(
-        data="puzzles",
+        data=PUZZLES if measure.curve_every else None,
         questions=measure.curve_questions,
         samples=measure.curve_samples,
         greedy=False,
     )
-    return run.model_copy(update={"heldout": curve})
+    stages = tuple(_seeded(stage, seed, measure.curve_every) for stage in run.stages)
+    return run.model_copy(update={"heldout": curve, "budget": experiment.budget, "stages": stages})
+
+
+def _seeded(stage: Stage, seed: int, curve_every: int) -> Stage:
+    changes: dict[str, Any] = {"seed": seed}
+    if isinstance(stage, TrainingStage):
+        changes |= {"keep_checkpoints": 1}
+    if stage.type == "rl":
+        changes |= {"eval_every": curve_every}
+    questions = getattr(stage, "questions", None)
+    if questions is not None and questions.stream is not None:
+        # Stages that name the same stream share its puzzles, in every trial.
+        stream = TRIAL_STREAM + STREAMS_A_SEED * seed + questions.stream % STREAMS_A_SEED
+        changes |= {"questions": questions.model_copy(update={"stream": stream})}
+    return stage.model_copy(update=changes)
+
+
+def _drop_moments(run: RunConfig, folder: Path) -> None:
+    """A finished trial keeps its weights; optimizers take twice as much and nobody needs them."""
+    if any(needs_moments(stage) for stage in run.active_stages):
+        return
+    for training in folder.glob("**/checkpoints/step-*/training"):
+        shutil.rmtree(training)
 
 
 def _ladder(experiment: Experiment, arm: Arm, seed: int, out: Path) -> Path:
     """The arm's ladder of a seed; built by whoever comes first, the others wait."""
     folder = out / "ladders" / f"seed-{seed}-{arm.mixing}"
-    with _only_one(out / "ladders" / f"seed-{seed}.lock"):
+    with only_one(out / "ladders" / f"seed-{seed}.lock"):
         if not (folder / "README.md").exists():
             _build_ladder(experiment, arm, seed, folder, out / "ladders" / f"seed-{seed}-probe")
     return folder
@@ -123,11 +143,11 @@ def _ladder(experiment: Experiment, arm: Arm, seed: int, out: Path) -> Path:
 def _build_ladder(
     experiment: Experiment, arm: Arm, seed: int, folder: Path, store_folder: Path
 ) -> None:
-    families = [get_family(name) for name in MIX]
-    puzzles = training_stream(families, TRIAL_STREAM + seed, experiment.probed)
+    families: Sequence[Any] = [get_family(name) for name in MIX]
+    puzzles = training_stream(list(families), TRIAL_STREAM + seed, experiment.probed)
     recipe = load_recipe(experiment.recipe)
-    choice = Choice(model=experiment.model, data="puzzles", preset=experiment.preset)
-    stage = resolve(recipe, choice, Machine(), lambda percent: 0).stages[-1]
+    choice = Choice(model=experiment.model, data=PUZZLES, preset=experiment.preset)
+    stage = resolve(recipe, choice, Machine(), lambda percent: 0).rl_stage
     config = ProbeConfig(
         grammar=stage.grammar, sampling=stage.sampling, direct=False, batch_size=32, seed=seed
     )
@@ -140,11 +160,3 @@ def _build_ladder(
     ladder = build_ladder(puzzles, read_results(store_folder).difficulty, settings, seed=seed)
     write_ladder(folder, puzzles, ladder, settings, seed=seed, source="puzzles", overwrite=True)
     note_correct_length(folder, store_folder)
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -5,7 +5,13 @@ from functools import lru_cache
 
 from observe_r1.grading.clean import MAX_ANSWER_CHARS, clean, squeeze
 from observe_r1.grading.math_checker import can_read, same_expression
-from observe_r1.grading.quantity import read_quantities, read_quantity, same_quantity, strip_lead
+from observe_r1.grading.quantity import (
+    BARE_PI,
+    read_quantities,
+    read_quantity,
+    same_quantity,
+    strip_lead,
+)
 from observe_r1.grading.structure import read_structure, same_structure
 
 MAX_EXPRESSION_CHARS = 300
@@ -17,7 +23,6 @@ _FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|exp|max|min|gcd|lcm"
 )
 _BARE_FUNCTION = re.compile(rf"(?<![a-zA-Z\\])({_FUNCTIONS})(?![a-zA-Z])")
-_BARE_PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
 _BARE_ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*\(([^()]*)\)")
 _LONG_POWER = re.compile(r"\^\s*(-?[0-9]{2,}|-[0-9a-zA-Z])")
 _POWER_GROUP = re.compile(r"\^\s*\(([^()]*)\)")
@@ -32,7 +37,7 @@ def to_latex(text: str) -> str:
     """Plain spellings as LaTeX: "sqrt(2)*x^12" → "\\sqrt{2} \\cdot x^{12}"."""
     text = _BARE_ROOT.sub(r"\\sqrt{\1}", text)
     text = _BARE_FUNCTION.sub(r"\\\1", text)
-    text = _BARE_PI.sub(r"\\pi ", text)
+    text = BARE_PI.sub(r"\\pi ", text)
     text = _POWER_GROUP.sub(r"^{\1}", text)
     text = _LONG_POWER.sub(r"^{\1}", text)
     if _TRIGONOMETRIC.search(text):

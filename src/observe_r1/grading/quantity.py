@@ -51,7 +51,7 @@ _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9]| [
 _PLAIN = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*\^)")
 _BARE_ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*(?:\(([^()]*)\)|([0-9]+))")
-_BARE_PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
+BARE_PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
 _RATIO_WORDS = re.compile(r"^([0-9]+)\s+to\s+([0-9]+)$")
 _UNIT_FRACTION = re.compile(
     r"(?<=[0-9\s])\\frac\s*\{\s*([a-zA-Z]+)\s*\}\s*\{\s*([a-zA-Z^0-9{}]+?)\s*\}"
@@ -116,7 +116,7 @@ def read_quantities(text: str, *, spaced_thousands: bool = True) -> tuple[Quanti
         text = _SPACED_THOUSANDS.sub(lambda m: m.group().replace(" ", ""), text)
     text = _TIMES_TEN.sub(" * ", text)
     text = _BARE_ROOT.sub(lambda m: "\\sqrt{" + (m[1] or m[2] or "") + "}", text)
-    text = _BARE_PI.sub("\\\\pi", text)
+    text = BARE_PI.sub("\\\\pi", text)
     text = _RATIO_WORDS.sub(r"\1:\2", text)
     text = _UNIT_FRACTION.sub(r" \1/\2", text)
     if not text or "±" in text or "\\pm" in text:

@@ -5,26 +5,39 @@ GRPO (arXiv 2402.03300) has low = high; DAPO (arXiv 2503.14476) raises high alon
 """
 
 import torch
+from torch import Tensor
 
-from observe_r1.config.loss import ClippedLoss
+from observe_r1.config.loss import ClippedLoss, SequenceRatioLoss
 from observe_r1.losses.inputs import LossInputs, LossOutput, Stat
 
 
 def clipped(inputs: LossInputs, config: ClippedLoss) -> LossOutput:
-    ratio, advantages = inputs.log_ratio_N.exp(), inputs.advantages_N
-    bounded = ratio.clamp(1 - config.clip_low, 1 + config.clip_high)
-    surrogate = torch.minimum(ratio * advantages, bounded * advantages)
-    if config.dual_clip is not None:
-        floor = config.dual_clip * advantages
+    ratio_N = inputs.log_ratio_N.exp()
+    return clip(inputs, config, ratio_N, Stat.mean(ratio_N.detach()), config.dual_clip)
+
+
+def clip(
+    inputs: LossInputs,
+    config: ClippedLoss | SequenceRatioLoss,
+    ratio_N: Tensor,
+    mean_ratio: Stat,
+    dual_clip: float | None = None,
+) -> LossOutput:
+    """The surrogate for any ratio that each token is given."""
+    advantages = inputs.advantages_N
+    bounded = ratio_N.clamp(1 - config.clip_low, 1 + config.clip_high)
+    surrogate = torch.minimum(ratio_N * advantages, bounded * advantages)
+    if dual_clip is not None:
+        floor = dual_clip * advantages
         surrogate = torch.where(advantages < 0, torch.maximum(surrogate, floor), surrogate)
     weighted = inputs.coefficients_N * inputs.importance_N(config.truncated_importance)
-    below = (ratio < 1 - config.clip_low) & (advantages < 0)
-    above = (ratio > 1 + config.clip_high) & (advantages > 0)
+    below = (ratio_N < 1 - config.clip_low) & (advantages < 0)
+    above = (ratio_N > 1 + config.clip_high) & (advantages > 0)
     return LossOutput(
         loss=-(weighted * surrogate).sum(),
         stats={
             "clip_low": Stat.mean(below.float()),
             "clip_high": Stat.mean(above.float()),
-            "ratio": Stat.mean(ratio.detach()),
+            "ratio": mean_ratio,
         },
     )

@@ -1,7 +1,10 @@
 """A name or folder → model and processor, ready to train."""
 
 import copy
+import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,8 +67,11 @@ def resolve_model(name: str) -> str:
 def load_policy(
     name: str, config: PolicyConfig | None = None, *, device: str | torch.device | None = None
 ) -> Policy:
-    """Load weights and processor, freeze what is not trained, add LoRA if asked."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    """Load weights and processor, freeze what is not trained, add LoRA if asked.
+
+    On the device ``meta`` no weights are read: enough to render and encode prompts.
+    """
+    from transformers import AutoProcessor
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # theirs would be drawn across ours
@@ -75,10 +81,9 @@ def load_policy(
     dtype = getattr(torch, config.dtype)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_dtype(config.dtype, device)
+    place = {"device_map": "meta"} if device.type == "meta" else {}
     try:
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=dtype, attn_implementation="sdpa"
-        )
+        model = load_weights_of(source, dtype=dtype, attn_implementation="sdpa", **place)
         processor = AutoProcessor.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise ModelError(
@@ -86,6 +91,24 @@ def load_policy(
             "by save_pretrained, a name on the hub, or 'tiny'."
         ) from None
     return make_policy(model.to(device), processor, config, source=str(name))
+
+
+def load_weights_of(source: str, **settings: Any) -> Any:
+    """The Transformers model of a folder or name; adapters are added into the model they belong
+    to, which their folder names."""
+    from transformers import AutoModelForImageTextToText
+
+    adapters = Path(source) / "adapter_config.json"
+    if not adapters.is_file():
+        return AutoModelForImageTextToText.from_pretrained(source, **settings)
+    from peft import PeftModel
+
+    base = json.loads(adapters.read_bytes())["base_model_name_or_path"]
+    model = AutoModelForImageTextToText.from_pretrained(resolve_model(base), **settings)
+    if model.device.type == "meta":
+        return model
+    with _quiet_renames():
+        return PeftModel.from_pretrained(model, source).merge_and_unload()  # type: ignore[operator]
 
 
 def check_dtype(dtype: str, device: torch.device) -> None:
@@ -151,12 +174,18 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
         target_modules=rf".*({'|'.join(LANGUAGE_MODELS)}).*\.({names})",
         task_type="CAUSAL_LM",
     )
+    with _quiet_renames():
+        return get_peft_model(model, settings)
+
+
+@contextmanager
+def _quiet_renames() -> Iterator[None]:
+    """PEFT asks the model for a property that Transformers has renamed."""
     with warnings.catch_warnings():
-        # PEFT asks the model for a property that Transformers has renamed.
         warnings.filterwarnings(
             "ignore", category=FutureWarning, message=".*gradient_checkpointing"
         )
-        return get_peft_model(model, settings)
+        yield
 
 
 def enable_checkpointing(model: Any) -> None:

@@ -8,7 +8,7 @@ any moment loses the batches on their way and nothing else.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from observe_r1.config_base import Config
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.errors import EngineError
 from observe_r1.grading import Grade, grade
-from observe_r1.probe.store import ProbeRow, ProbeStore, Stage, read_probe
+from observe_r1.probe.store import ProbeRow, ProbeRows, Stage
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.text import system_prompt
 from observe_r1.types import RolloutGroup, Sample
@@ -87,13 +87,15 @@ class ProbeSummary:
     num_rollouts: int
     failed: tuple[str, ...]
     """Ids of the samples whose call failed; the next call tries them again."""
+    last_failure: str = ""
+    """Why the last call that failed did."""
 
 
 def probe(
     samples: Iterable[Sample],
     engine: RolloutEngine,
     config: ProbeConfig,
-    store: ProbeStore,
+    store: ProbeRows,
     *,
     direct_engine: RolloutEngine | None = None,
     on_progress: Callable[[Stage, int], None] | None = None,
@@ -118,19 +120,20 @@ def probe(
         num_groups=work.num_groups,
         num_rollouts=work.num_rollouts,
         failed=tuple(sorted(work.failed)),
+        last_failure=work.last_failure,
     )
 
 
-def answered_directly(store: ProbeStore) -> set[str]:
+def answered_directly(store: ProbeRows) -> set[str]:
     """Ids of the samples whose direct answer was correct."""
-    rows = read_probe(store.folder)
+    rows = store.rows()
     return {r.sample_id for r in rows if r.stage == "direct" and r.completions[0].correct}
 
 
-def _decided(store: ProbeStore, rollouts: int) -> set[str]:
+def _decided(store: ProbeRows, rollouts: int) -> set[str]:
     """Ids of the samples whose first rollouts were neither all right nor all wrong."""
     first: dict[str, list[bool]] = {}
-    for row in read_probe(store.folder):
+    for row in store.rows():
         if row.stage == "reasoned":
             first.setdefault(row.sample_id, []).extend(c.correct for c in row.completions)
     return {i for i, found in first.items() if 0 < sum(found[:rollouts]) < rollouts}
@@ -153,16 +156,16 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Samples that lack the same number of rollouts, asked for in one call."""
+    """Samples that lack the same number of rollouts in the same round, asked for in one call."""
 
     samples: tuple[Sample, ...]
-    rounds: tuple[int, ...]
+    round: int
     rollouts: int
 
     def seed(self, base: int, stage: Stage) -> int:
-        """Another seed for every batch and round, the same in every run."""
-        key = [base, stage, *self.rounds, *(sample.id for sample in self.samples)]
-        digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+        """Engines mix the sample's own name in. What a sample gets depends on nothing else: not on
+        its neighbours, the size of batches, or how often the probe has been stopped."""
+        digest = hashlib.sha256(f"{base}/{stage}/{self.round}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
 
@@ -172,7 +175,7 @@ class _Work:
     def __init__(
         self,
         config: ProbeConfig,
-        store: ProbeStore,
+        store: ProbeRows,
         on_progress: Callable[[Stage, int], None] | None,
     ) -> None:
         self.config = config
@@ -182,6 +185,7 @@ class _Work:
         self.num_rollouts = 0
         self.num_failures = 0
         self.failed: set[str] = set()
+        self.last_failure = ""
 
     def run(
         self,
@@ -205,15 +209,15 @@ class _Work:
                         self._collect(plan, running)
                 while running:
                     self._collect(plan, running)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: calls that wait in the queue must not be made
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _batches(
         self, plan: _Plan, samples: Iterable[Sample], skip: Collection[str]
     ) -> Iterator[_Batch]:
-        """The samples that lack rollouts, those that lack equally many together."""
-        open_batches: dict[int, list[Sample]] = {}
+        """The samples that lack rollouts, those that lack as many in the same round together."""
+        open_batches: dict[tuple[int, int], list[Sample]] = {}
         for sample in samples:
             stored = self.store.num_rollouts(plan.stage, sample.id)
             missing = plan.rollouts - stored
@@ -221,15 +225,12 @@ class _Work:
                 if self.on_progress and missing <= 0:
                     self.on_progress(plan.stage, 1)
                 continue
-            open_batches.setdefault(missing, []).append(sample)
-            if len(open_batches[missing]) == self.config.batch_size:
-                yield self._batch(plan.stage, open_batches.pop(missing), missing)
-        for missing, rest in open_batches.items():
-            yield self._batch(plan.stage, rest, missing)
-
-    def _batch(self, stage: Stage, samples: Sequence[Sample], missing: int) -> _Batch:
-        rounds = tuple(self.store.next_round(stage, sample.id) for sample in samples)
-        return _Batch(tuple(samples), rounds, missing)
+            key = (self.store.next_round(plan.stage, sample.id), missing)
+            open_batches.setdefault(key, []).append(sample)
+            if len(open_batches[key]) == self.config.batch_size:
+                yield _Batch(tuple(open_batches.pop(key)), *key)
+        for key, rest in open_batches.items():
+            yield _Batch(tuple(rest), *key)
 
     def _ask(self, plan: _Plan, batch: _Batch, engine: RolloutEngine) -> list[ProbeRow]:
         groups = engine.generate(
@@ -239,8 +240,7 @@ class _Work:
             system_prompt=plan.prompt,
             seed=batch.seed(self.config.seed, plan.stage),
         )
-        rounds = zip(groups, batch.rounds, strict=True)
-        return [grade_group(group, plan.stage, r, plan.extract) for group, r in rounds]
+        return [grade_group(group, plan.stage, batch.round, plan.extract) for group in groups]
 
     def _collect(self, plan: _Plan, running: dict[Future[list[ProbeRow]], _Batch]) -> None:
         done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -254,6 +254,7 @@ class _Work:
         except EngineError as error:
             self.num_failures += 1
             self.failed.update(sample.id for sample in batch.samples)
+            self.last_failure = str(error)
             if self.num_failures > self.config.max_failures:
                 raise EngineError(
                     f"{self.num_failures} calls of the probe have failed, the last with: {error} "

@@ -12,17 +12,17 @@ removed when the store is opened again. A row's key (stage, id, round) counts on
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.errors import RunError
 from observe_r1.records import append_rows, read_json, read_rows, write_json
 
 Stage = Literal["direct", "reasoned"]
+IDENTITY, ROLLOUTS = "probe.json", "rollouts.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,39 @@ class ProbeRow:
     completions: tuple[ProbedCompletion, ...]
 
 
+class ProbeRows(Protocol):
+    """Where a probe looks up what it has and puts what it gets."""
+
+    def num_rollouts(self, stage: Stage, sample_id: str) -> int:
+        """Rollouts of a sample that are stored."""
+        ...
+
+    def next_round(self, stage: Stage, sample_id: str) -> int: ...
+
+    def append(self, rows: Sequence[ProbeRow]) -> None: ...
+
+    def rows(self) -> Iterator[ProbeRow]:
+        """Every stored row once."""
+        ...
+
+
+class RowCounts:
+    """How many rollouts and rounds each sample has, by stage."""
+
+    def __init__(self) -> None:
+        self._num_rollouts: dict[tuple[Stage, str], list[int]] = {}
+
+    def note(self, row: ProbeRow) -> None:
+        counts = self._num_rollouts.setdefault((row.stage, row.sample_id), [])
+        counts.append(len(row.completions))
+
+    def num_rollouts(self, stage: Stage, sample_id: str) -> int:
+        return sum(self._num_rollouts.get((stage, sample_id), ()))
+
+    def next_round(self, stage: Stage, sample_id: str) -> int:
+        return len(self._num_rollouts.get((stage, sample_id), ()))
+
+
 class ProbeStore:
     """The rows of one probe, opened for appending by one process at a time.
 
@@ -51,34 +84,32 @@ class ProbeStore:
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _take_lock(folder)
+        self._lock = take_lock(folder)
         try:
-            _check_identity(folder / "probe.json", identity)
-            self._path = folder / "rollouts.jsonl"
+            _check_identity(folder / IDENTITY, identity)
+            self._path = folder / ROLLOUTS
             _cut_torn_line(self._path)
-            self._num_rollouts: dict[tuple[Stage, str], list[int]] = {}
+            self._counts = RowCounts()
             for row in read_probe(folder):
-                self._note(row)
-        except BaseException:
+                self._counts.note(row)
+        except BaseException:  # Ctrl-C too: the lock must not outlive a store that is not open
             self.close()
             raise
 
     def num_rollouts(self, stage: Stage, sample_id: str) -> int:
-        """Rollouts of a sample that are stored."""
-        return sum(self._num_rollouts.get((stage, sample_id), ()))
+        return self._counts.num_rollouts(stage, sample_id)
 
     def next_round(self, stage: Stage, sample_id: str) -> int:
-        return len(self._num_rollouts.get((stage, sample_id), ()))
+        return self._counts.next_round(stage, sample_id)
+
+    def rows(self) -> Iterator[ProbeRow]:
+        return read_probe(self.folder)
 
     def append(self, rows: Sequence[ProbeRow]) -> None:
         """Put rows on disk; they survive whatever happens to the process from here on."""
-        append_rows(self._path, [_to_json(row) for row in rows])
+        append_rows(self._path, [to_json(row) for row in rows])
         for row in rows:
-            self._note(row)
-
-    def _note(self, row: ProbeRow) -> None:
-        counts = self._num_rollouts.setdefault((row.stage, row.sample_id), [])
-        counts.append(len(row.completions))
+            self._counts.note(row)
 
     def close(self) -> None:
         os.close(self._lock)
@@ -86,22 +117,20 @@ class ProbeStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def read_probe(folder: Path) -> Iterator[ProbeRow]:
     """Every stored row once, also while a probe is still writing."""
-    path = folder / "rollouts.jsonl"
-    if not path.exists():
-        return
+    path = folder / ROLLOUTS
+    return each_once(read_rows(path)) if path.exists() else iter(())
+
+
+def each_once(rows: Iterable[Mapping[str, Any]]) -> Iterator[ProbeRow]:
+    """Lines as rows; a key that has been seen is passed over."""
     seen: set[tuple[Stage, str, int]] = set()
-    for row in read_rows(path):
+    for row in rows:
         key = (row["stage"], row["id"], row["round"])
         if key not in seen:
             seen.add(key)
@@ -109,12 +138,13 @@ def read_probe(folder: Path) -> Iterator[ProbeRow]:
             yield ProbeRow(stage=key[0], sample_id=key[1], round=key[2], completions=completions)
 
 
-def _to_json(row: ProbeRow) -> dict[str, Any]:
+def to_json(row: ProbeRow) -> dict[str, Any]:
+    """A row as a line of ``rollouts.jsonl``."""
     completions = [asdict(completion) for completion in row.completions]
     return {"stage": row.stage, "id": row.sample_id, "round": row.round, "completions": completions}
 
 
-def _take_lock(folder: Path) -> int:
+def take_lock(folder: Path) -> int:
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -35,7 +35,8 @@ class Hardware(Config):
     mode: str = Field(pattern="^(full|lora)$")
     deviations: tuple[str, ...] = ()
     rl: dict[str, Any] = Field(default_factory=dict)
-    """Laid over every RL stage."""
+    """Laid over every RL stage; its ``policy`` also over supervised ones, its ``engine`` over those
+    that sample."""
 
 
 class _HardwareFile(Config):

@@ -21,6 +21,9 @@ from observe_r1.recipes.machine import Machine
 FULL = "full"
 """The preset of a recipe as it stands: the paper's own scale."""
 
+SECTIONS = ("heldout", "budget")
+"""What an override can name beside a stage."""
+
 Stages = dict[str, dict[str, Any]]
 
 
@@ -54,9 +57,9 @@ def resolve(
     preset = find_preset(recipe, preset_name)
     hardware = _hardware(choice, preset_name, machine)
     values: dict[str, Any] = {"stages": _stage_values(recipe)}
-    values = _lay_over(values, preset.stages, f"preset '{preset_name}'")
+    values = _lay_over(values, _without_value(preset.stages), f"preset '{preset_name}'")
     if hardware:
-        values = _lay_over(values, _for_rl_stages(recipe, hardware), f"hardware '{hardware.name}'")
+        values = _lay_over(values, _for_stages(recipe, hardware), f"hardware '{hardware.name}'")
     values = _override(values, recipe, choice.overrides)
     values = {**values, "stages": _measure_floors(values["stages"], choice.data, correct_length)}
     return build(
@@ -116,15 +119,28 @@ def _lay_over(values: dict[str, Any], stages: Mapping[str, Any], what: str) -> d
         raise ConfigError(f"{what}: {error}") from None
 
 
-def _for_rl_stages(recipe: Recipe, hardware: Hardware) -> Stages:
-    return {stage.name: hardware.rl for stage in recipe.stages if stage.type == "rl"}
+def _without_value(changes: Any) -> Any:
+    """``"none"`` in a preset stands for no value, as in an override: TOML cannot write it."""
+    if isinstance(changes, Mapping):
+        return {key: _without_value(value) for key, value in changes.items()}
+    return None if changes == "none" else changes
+
+
+def _for_stages(recipe: Recipe, hardware: Hardware) -> Stages:
+    """Of a machine's settings for RL, what concerns each stage: the model trained, the engine."""
+    concerns = {"sft": ("policy",), "dpo": ("policy",), "sample": ("engine",)}
+    found: Stages = {}
+    for stage in recipe.stages:
+        keys = hardware.rl.keys() if stage.type == "rl" else concerns.get(stage.type, ())
+        found[stage.name] = {key: hardware.rl[key] for key in keys if key in hardware.rl}
+    return found
 
 
 def _override(values: dict[str, Any], recipe: Recipe, texts: Sequence[str]) -> dict[str, Any]:
     names = [stage.name for stage in recipe.stages]
     for section, change in override_tree(texts).items():
-        if section == "heldout":
-            values = {**values, "heldout": merge(values.get("heldout", {}), change)}
+        if section in SECTIONS:
+            values = {**values, section: merge(values.get(section, {}), change)}
             continue
         stage = section if section in names else _only_rl_stage(section, recipe)
         values = _lay_over(values, {stage: change}, f"override of {section}")
@@ -144,7 +160,7 @@ def _only_rl_stage(section: str, recipe: Recipe) -> str:
         )
     raise ConfigError(
         f"override of {section}: recipe '{recipe.name}' has no such section."
-        f"{did_you_mean(section, {*names, 'heldout'}, 'It has')}"
+        f"{did_you_mean(section, {*names, *SECTIONS}, 'It has')}"
     )
 
 

@@ -87,33 +87,23 @@ def _find(
     return None, albums[0]
 
 
-COLUMNS = (
-    "measured on",
-    "run",
-    "questions",
-    "first",
-    "this",
-    "difference",
-    "95 % interval",
-    "won",
-    "lost",
-)
+COLUMNS = ("measured on", "run", "asked", "accuracy, %", "difference, 95 %", "won, lost")
 
 
 def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The differences as text, under ``COLUMNS``; one whose interval leaves out zero has a star."""
-    labels = {run.letter: safe(run.label) for run in comparison.runs}
+    """The differences as text, under ``COLUMNS``; one whose interval leaves out zero has a star.
+
+    Narrow enough for 80 columns: runs are named by their letters.
+    """
     return [
         (
             safe(row.on),
-            labels[row.run],
+            row.run,
             str(row.questions),
-            f"{row.first:.1%}",
-            f"{row.second:.1%}",
-            f"{100 * row.value:+.1f}" + ("*" if row.clear else " "),
-            f"{100 * row.low:+.1f} to {100 * row.high:+.1f}",
-            str(row.won),
-            str(row.lost),
+            f"{100 * row.first:.1f} → {100 * row.second:.1f}",
+            f"{100 * row.value:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+            + ("*" if row.clear else " "),
+            f"{row.won}, {row.lost}",
         )
         for row in comparison.differences
     ]

@@ -55,6 +55,20 @@ PANELS = (
         "Measured while training goes on.",
     ),
     Panel(
+        "supervised",
+        "Learnt tokens and preferences",
+        ("token_accuracy", "preference/accuracy"),
+        "share",
+        "Tokens the model found likeliest, and pairs whose chosen trace gained on the other.",
+    ),
+    Panel(
+        "validation",
+        "Validation loss",
+        ("eval/loss/*",),
+        "nats a token",
+        "Loss on traces that are not learnt.",
+    ),
+    Panel(
         "length",
         "Length by correctness",
         ("length", "length_correct", "length_wrong", "eval/length", "eval/*/length"),

@@ -139,7 +139,14 @@ def compare_pair(first: Evaluation, second: Evaluation) -> dict[str, Any] | None
     interval = mean_interval(differences)
     if interval is None:
         return None
-    return {"first": first.name, "second": second.name, "questions": len(shared), **interval}
+    return {
+        "first": first.name,
+        "second": second.name,
+        "questions": len(shared),
+        "from": sum(first.shares[name] for name in shared) / len(shared),
+        "to": sum(second.shares[name] for name in shared) / len(shared),
+        **interval,
+    }
 
 
 def mean_interval(values: list[float], seed: int = 0) -> dict[str, float] | None:

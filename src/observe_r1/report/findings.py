@@ -13,8 +13,9 @@ import numpy as np
 
 from observe_r1.report import rows
 from observe_r1.report.index import Index
+from observe_r1.report.ladder import question_column
 from observe_r1.report.run import Metrics, RunFolder
-from observe_r1.report.texts import Part
+from observe_r1.report.texts import Part, read_parts
 
 Tone = Literal["good", "note", "warning", "serious"]
 TONES: tuple[Tone, ...] = ("serious", "warning", "note", "good")
@@ -60,6 +61,13 @@ class Evidence:
             return None
         width = max(len(values) // 5, 3)
         return fmean(values[:width]), fmean(values[-width:])
+
+
+def gather(run: RunFolder, index: Index) -> Evidence:
+    """What a run folder has to say to the checks."""
+    golds = {question.id: question.answer for question in run.questions.values()}
+    rungs = question_column(run, index, "rung")
+    return Evidence(run=run, index=index, rungs=rungs, parts=read_parts(run.rollouts, index, golds))
 
 
 def find(evidence: Evidence) -> list[Finding]:

@@ -134,7 +134,7 @@ class LiveRun:
         self.refresh()
         done, size = self._done
         text = "Reading what is new." if self.indexing else ""
-        if text and size:
+        if text and size and not self._known:
             text = f"Building the index of the rollouts, once: {done / size:.0%} of "
             text += f"{size / 1e6:,.0f} MB. What has been read can be looked at."
         # The state word changes without any file changing: a run goes quiet.

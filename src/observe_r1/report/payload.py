@@ -8,40 +8,33 @@ from typing import Any
 from observe_r1.report import rows
 from observe_r1.report.curves import MAX_POINTS, build_curves
 from observe_r1.report.evaluations import build_table, read_evaluations
-from observe_r1.report.findings import Evidence, find
+from observe_r1.report.findings import find, gather
 from observe_r1.report.groups import Question, read_group
 from observe_r1.report.images import Album
 from observe_r1.report.index import Index
-from observe_r1.report.ladder import build_ladder, question_column
+from observe_r1.report.ladder import build_ladder
 from observe_r1.report.overview import build_overview
 from observe_r1.report.run import RunFolder, state
 from observe_r1.report.select import PageLimits, choose_groups
-from observe_r1.report.texts import read_parts
 
 MAX_QUESTION = 20_000
 
 
 def build_payload(run: RunFolder, index: Index) -> dict[str, Any]:
     """The whole page without its groups."""
-    golds = {question.id: question.answer for question in run.questions.values()}
-    evidence = Evidence(
-        run=run,
-        index=index,
-        rungs=question_column(run, index, "rung"),
-        parts=read_parts(run.rollouts, index, golds),
-    )
+    table = build_table(read_evaluations(run))
     return {
         "name": run.name,
         "state": state(run),
         "problems": problems(run, index),
         "generated": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "key": key_numbers(run, index),
+        "key": [*change_of(table), *key_numbers(run, index)],
         "overview": build_overview(run, index),
-        "table": build_table(read_evaluations(run)),
+        "table": table,
         "curves": build_curves(run.metrics),
         "averaged": len(run.metrics.steps) > MAX_POINTS,
         "ladder": build_ladder(run, index),
-        "findings": [finding.to_dict() for finding in find(evidence)],
+        "findings": [finding.to_dict() for finding in find(gather(run, index))],
         "choices": choices(run, index),
     }
 
@@ -51,6 +44,15 @@ def problems(run: RunFolder, index: Index) -> list[str]:
     if index.broken:
         found.append(f"{index.broken} damaged lines of rollouts.jsonl were left out.")
     return found
+
+
+def change_of(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What training has brought on held-out questions: the number that people look for first."""
+    if not table["changes"]:
+        return []
+    change = table["changes"][0]
+    names = ("from", "to", "value", "low", "high", "first", "second", "questions")
+    return [{"label": "held-out accuracy", **{name: change[name] for name in names}}]
 
 
 def key_numbers(run: RunFolder, index: Index) -> list[dict[str, Any]]:

@@ -40,33 +40,45 @@ class Runs:
         if not folder.is_dir():
             raise RunError(f"{folder} is not a folder. Name a run, or a folder that holds runs.")
         self.folder = folder = folder.resolve()  # ``.`` has no name of its own
-        self.single = is_run(folder) and not stage_folders(folder)
         self._lock = threading.Lock()
         self._open: dict[str, LiveRun] = {}
-        if not self.single and not self.names():
+        if not self.paths():
             raise RunError(
                 f"{folder} is not a run (it holds none of {', '.join(MARKS)}), and no folder in it "
                 "is one. Name the folder that was given to 'train' as --out."
             )
 
-    def names(self) -> list[str]:
-        if self.single:
-            return [self.folder.name]
-        found = [path for path in self.folder.iterdir() if path.is_dir() and is_run(path)]
-        return sorted((path.name for path in found), key=str.lower)
+    def paths(self) -> dict[str, Path]:
+        """Runs by name, as they are at this moment: a folder may gain some while it is viewed."""
+        if not self.folder.is_dir():
+            return {}
+        inside = [path for path in self.folder.iterdir() if path.is_dir() and is_run(path)]
+        found = {path.name: path for path in sorted(inside, key=lambda path: path.name.lower())}
+        # A run of several stages is shown stage by stage; any other run is its own first entry.
+        if is_run(self.folder) and not stage_folders(self.folder):
+            found = {self.folder.name: self.folder} | found
+        return found
+
+    def only(self) -> str | None:
+        """The name of the run where there is just the one that was named."""
+        paths = self.paths()
+        return self.folder.name if list(paths.values()) == [self.folder] else None
 
     def get(self, name: str) -> LiveRun | None:
         """The run of that name among those there are: it is looked up, never joined to a path."""
-        if name not in self.names():
+        path = self.paths().get(name)
+        if path is None and name == self.folder.name and is_run(self.folder):
+            path = self.folder  # opened while it was the only one: its page goes on
+        if path is None:
             return None
         with self._lock:
             if name not in self._open:
-                self._open[name] = LiveRun(self.folder if self.single else self.folder / name)
+                self._open[name] = LiveRun(path)
             return self._open[name]
 
     def lines(self) -> list[dict[str, Any]]:
         found = []
-        for name in self.names():
+        for name in self.paths():
             run = self.get(name)
             if run is not None:
                 run.refresh()
@@ -86,8 +98,8 @@ def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     """A server that is ready to serve; port 0 takes a free one, found in ``server_port``."""
     prepare()
     runs = Runs(folder)
-    if runs.single:  # read it before anyone asks
-        runs.get(runs.names()[0])
+    if (only := runs.only()) is not None:  # read it before anyone asks
+        runs.get(only)
 
     class Handler(_Handler):
         pass
@@ -134,8 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/assets/"):
             return self._asset(path.removeprefix("/assets/"))
         if path == "/":
-            base = address(self.runs.names()[0]) if self.runs.single else "/"
-            return self._page(base)
+            only = self.runs.only()
+            return self._page("/" if only is None else address(only))
         if path == "/runs":
             return self._json({"runs": self.runs.lines()})
         if path.startswith("/run/"):
@@ -149,9 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "":
             return self._page(f"/run/{name}/")
         if what == "state":
-            return self._json(run.state())
+            return self._json({**run.state(), "single": self._is_single()})
         if what == "payload":
-            return self._text(run.payload({"single": self.runs.single}))
+            return self._text(run.payload({"single": self._is_single()}))
         if what == "groups":
             return self._json(run.groups(wanted))
         if what == "group":
@@ -166,6 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
             if content is not None:
                 return self._send(HTTPStatus.OK, content, "image/webp")
         return self._missing()
+
+    def _is_single(self) -> bool:
+        return self.runs.only() is not None
 
     def _page(self, base: str) -> None:
         self._send(HTTPStatus.OK, render_live(base).encode(), HTML)

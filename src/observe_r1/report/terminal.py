@@ -16,12 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from observe_r1.report import rows
-from observe_r1.report.findings import Evidence, find
+from observe_r1.report.findings import find, gather
 from observe_r1.report.groups import read_group
 from observe_r1.report.index import Index
-from observe_r1.report.ladder import question_column
 from observe_r1.report.run import RunFolder, state
-from observe_r1.report.texts import read_parts
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 PLOTTED = (
@@ -97,16 +95,9 @@ def _fit(values: list[float], width: int) -> list[float]:
 
 
 def _findings(run: RunFolder, index: Index) -> RenderableType:
-    golds = {question.id: question.answer for question in run.questions.values()}
-    evidence = Evidence(
-        run=run,
-        index=index,
-        rungs=question_column(run, index, "rung"),
-        parts=read_parts(run.rollouts, index, golds),
-    )
     lines = [
         Text.assemble((f"{finding.title}. ", TONE_STYLES[finding.tone]), safe(finding.text))
-        for finding in find(evidence)
+        for finding in find(gather(run, index))
     ]
     return Panel(Group(*lines), title="Is it healthy?")
 

@@ -3,7 +3,7 @@
 from observe_r1.rewards.attempt import Attempt
 from observe_r1.rewards.bonus import AnyBonus, Bonus, ReleasedBonus
 from observe_r1.rewards.health import RewardHealth
-from observe_r1.rewards.score import Scoring, score_group
+from observe_r1.rewards.score import Scoring, give_bonus, score_group
 from observe_r1.rewards.table import REWARDS, Reward
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Reward",
     "RewardHealth",
     "Scoring",
+    "give_bonus",
     "score_group",
 ]

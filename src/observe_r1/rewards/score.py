@@ -57,14 +57,20 @@ class Scoring(Config):
 def score_group(rollout: RolloutGroup, scoring: Scoring, step: int = 0) -> ScoredGroup:
     """Score every completion of a group, then give out the group's bonus."""
     scores_G = _scores(rollout, scoring, step)
-    if scoring.bonus is not None:
-        after = scoring.bonus.when == "after"
-        bonus_G = scoring.bonus.amounts(rollout.completions_G, scores_G)
-        scores_G = [
-            replace(score, bonus=bonus, reward=score.reward + bonus, bonus_after=after)
-            for score, bonus in zip(scores_G, bonus_G, strict=True)
-        ]
-    return ScoredGroup(rollout=rollout, scores_G=tuple(scores_G))
+    return give_bonus(ScoredGroup(rollout=rollout, scores_G=tuple(scores_G)), scoring)
+
+
+def give_bonus(group: ScoredGroup, scoring: Scoring) -> ScoredGroup:
+    """The group with its bonus; for completions that were scored one by one."""
+    if scoring.bonus is None:
+        return group
+    after = scoring.bonus.when == "after"
+    bonus_G = scoring.bonus.amounts(group.rollout.completions_G, group.scores_G)
+    scores_G = tuple(
+        replace(score, bonus=bonus, reward=score.reward + bonus, bonus_after=after)
+        for score, bonus in zip(group.scores_G, bonus_G, strict=True)
+    )
+    return replace(group, scores_G=scores_G)
 
 
 def _scores(rollout: RolloutGroup, scoring: Scoring, step: int) -> list[Score]:

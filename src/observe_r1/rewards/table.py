@@ -16,6 +16,7 @@ from observe_r1.rewards.combine import (
     Switch,
     WeightedSum,
 )
+from observe_r1.rewards.empty_section import EmptySection
 from observe_r1.rewards.format import Format
 from observe_r1.rewards.judge import Judge
 from observe_r1.rewards.ladder import Ladder
@@ -23,6 +24,7 @@ from observe_r1.rewards.length import CosineLength, Finished, SoftOverlong
 from observe_r1.rewards.overlap import BoxOverlap, IntervalOverlap, PointWithin
 from observe_r1.rewards.repetition import Repetition
 from observe_r1.rewards.structure import ParallelBlocks, ParallelTiers, ToolCalls
+from observe_r1.rewards.style import Style
 from observe_r1.rewards.user import User
 
 Reward = Annotated[
@@ -39,7 +41,9 @@ Reward = Annotated[
     | ParallelBlocks
     | ParallelTiers
     | ToolCalls
+    | EmptySection
     | Judge
+    | Style
     | User
     | WeightedSum
     | AllOf

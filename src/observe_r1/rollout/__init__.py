@@ -1,11 +1,11 @@
 """What draws completions: one small interface, several engines.
 
-    base.py            RolloutEngine: generate(samples) → groups, sync(policy), close()
-    sampling.py        logits → tokens, with a random number of its own for every token
-    shared_prefill.py  built in: prompt and images once, then G branches of the cache
-    cache.py           the cache that is branched
-    vllm.py            vLLM in this process, following the policy's weights
-    mismatch.py        how far sampler and trainer disagree
-
-The engine for servers, which are only asked and never trained, is ``probe.endpoint_engine``.
+base.py            RolloutEngine: generate(samples) → groups, sync(policy), close()
+sampling.py        logits → tokens, with a random number of its own for every token
+shared_prefill.py  built in: prompt and images once, then G branches of the cache
+cache.py           the cache that is branched
+vllm.py            vLLM in this process, following the policy's weights
+endpoint.py        servers, which are only asked and never trained
+engines.py         the engine that settings name
+mismatch.py        how far sampler and trainer disagree
 """

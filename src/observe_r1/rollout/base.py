@@ -23,8 +23,9 @@ class RolloutEngine(Protocol):
         """One group a sample, in the samples' order. Equal arguments give equal groups."""
         ...
 
-    def sync(self, policy: Any) -> None:
-        """Take over the policy's weights; engines that share them have nothing to do."""
+    def sync(self, policy: Any, version: int = 0) -> None:
+        """Take over the policy's weights, which have seen ``version`` updates; groups drawn from
+        now on say so (``policy_version``). Engines that share the weights copy nothing."""
         ...
 
     def close(self) -> None:

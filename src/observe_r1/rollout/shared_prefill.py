@@ -30,6 +30,7 @@ class SharedPrefillEngine:
     def __init__(self, policy: Policy, config: SharedPrefill | None = None) -> None:
         self.policy = policy
         self.config = config or SharedPrefill()
+        self.version = 0
 
     def generate(
         self,
@@ -49,7 +50,8 @@ class SharedPrefillEngine:
         )  # fmt: skip
         return [
             RolloutGroup(
-                sample=sample, completions_G=tuple(completions_G), step=step, policy_version=step,
+                sample=sample, completions_G=tuple(completions_G), step=step,
+                policy_version=self.version,
                 prompt_ids=tuple(prompt.ids_L.tolist()),
             )
             for sample, prompt, completions_G in zip(
@@ -78,8 +80,9 @@ class SharedPrefillEngine:
                 found[i] = drawn[number * group_size : (number + 1) * group_size]
         return [found[i] for i in range(len(prompts_P))]
 
-    def sync(self, policy: Policy) -> None:
-        """Nothing to do when sampler and trainer are the same module."""
+    def sync(self, policy: Policy, version: int = 0) -> None:
+        """Nothing to copy when sampler and trainer are the same module."""
+        self.version = version
         if policy.packed is not self.policy.packed:
             copy_trained(policy.packed, self.policy.packed)
 

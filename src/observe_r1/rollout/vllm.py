@@ -1,33 +1,50 @@
 """vLLM in this process: one request a prompt with n = G, token ids and sampled log-probs out.
 
     generate   wake ─▶ prompts as text and pictures ─▶ G outputs each ─▶ sleep
-    sync       only what is trained ─▶ ``reload_weights`` ─▶ caches of old weights dropped
-               adapters ─▶ saved, and named in the next requests
+    sync       only what is trained ─▶ ``reload_weights`` ─▶ what old weights computed is dropped
+               adapters ─▶ saved, and named in the next requests; nothing is dropped
 
 vLLM renders nothing itself: it gets the text our processor rendered, and the ids it made of it are
 compared with ours, because a trainer that sees another prompt than the sampler trains on nonsense.
-vLLM lives in an environment of its own; see ``scripts/vllm_env.sh``.
+
+Its log-probs are those it drew with: after temperature and suppressed ids, as the trainer has them,
+but also after top-p, top-k and min-p, which the trainer knows nothing of. With such filters on they
+are no log-probs of the policy, so none are handed on.
+
+vLLM lives in an environment of its own, with the Transformers it pins; see ``scripts/vllm_env.sh``.
+Where that one cannot take encoded images, training encodes them once a pass; nothing else changes.
 """
 
 import os
+import random
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from observe_r1.config.rollout import VLLM, Sampling
-from observe_r1.errors import EngineError
-from observe_r1.policy.family import base_model, is_frozen
+from observe_r1.errors import EngineError, ObserveError
+from observe_r1.policy.family import base_model
 from observe_r1.policy.load import Policy, resolve_model
+from observe_r1.policy.weights import whole
 from observe_r1.rollout.sampling import stable_seed
 from observe_r1.types import Completion, RolloutGroup, Sample
 
-SUPPRESSED = -100.0
-"""vLLM's lowest bias on a logit: e^-100 is as good as never."""
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM makes room for; an adapter takes the next larger one."""
+
+CPU_CACHE_GIB = "2"
+"""Keys and values on a CPU, where vLLM would otherwise reserve a share of all memory."""
+
+CPU_LENGTH = 8192
+"""Longest prompt and completion on a CPU unless the settings say more."""
 
 
 class VLLMEngine:
@@ -36,9 +53,11 @@ class VLLMEngine:
     def __init__(self, policy: Policy, config: VLLM | None = None) -> None:
         self.policy = policy
         self.config = config or VLLM()
-        self.can_sleep = self.config.sleep and policy.device.type == "cuda"
         self.num_syncs = 0
+        self.version = 0
         self._adapters = tempfile.TemporaryDirectory(prefix="observe-r1-adapters-")
+        # vLLM puts its memory to sleep on accelerators only.
+        self.can_sleep = self.config.sleep and torch.cuda.is_available()
         self.llm: Any = _start(policy, self.config, self.can_sleep)
         self._sleep()
 
@@ -53,76 +72,112 @@ class VLLMEngine:
         step: int = 0,
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order."""
-        rendered = [self.policy.encode.render(sample, system_prompt) for sample in samples_P]
-        prompts = [
-            {"prompt": text, "multi_modal_data": {"image": images}} if images else {"prompt": text}
-            for text, images in rendered
-        ]
+        ids_P = [self._prompt_ids(sample, system_prompt, sampling) for sample in samples_P]
+        requests = [self._request(sample, system_prompt) for sample in samples_P]
         seen: Counter[str] = Counter()
         settings = []
         for sample in samples_P:
             own = stable_seed(seed, step, sample.id, seen[sample.id]) % 2**31
             settings.append(self._sampling_params(group_size, sampling, own))
             seen[sample.id] += 1
-        self._wake()
-        outputs = self.llm.generate(prompts, settings, use_tqdm=False, lora_request=self._adapter())
-        self._sleep()
+        with _saying("vLLM failed while it generated"), self._awake():
+            outputs = self.llm.generate(
+                requests, settings, use_tqdm=False, lora_request=self._adapter()
+            )
         return [
-            self._group(sample, output, group_size, system_prompt, step)
-            for sample, output in zip(samples_P, outputs, strict=True)
+            self._group(sample, ids, output, group_size, step)
+            for sample, ids, output in zip(samples_P, ids_P, outputs, strict=True)
         ]
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Policy, version: int = 0) -> None:
         """Send the trained weights, or write the adapters down for the next requests."""
         self.policy = policy
         self.num_syncs += 1
+        self.version = version
         self._wake()
-        if policy.config.lora is not None:
-            policy.model.save_pretrained(self._adapter_folder())
+        if policy.config.lora is None:
+            self._reload(policy)
         else:
-            weights = {"weights_iterator": list(trained_weights(policy))}
-            self.llm.collective_rpc("reload_weights", kwargs=weights)
-        self.llm.reset_prefix_cache()
-        if not is_frozen(policy.model, "vision", "aligner"):
-            # The core's own cache of encoded images; resetting that of the pictures alone would
-            # leave requests pointing at entries that are gone.
-            self.llm.llm_engine.reset_encoder_cache()
+            self._write_adapters(policy)
+
+    def _reload(self, policy: Policy) -> None:
+        weights = {"weights_iterator": trained_weights(policy)}
+        self.llm.collective_rpc("reload_weights", kwargs=weights)
+        # Reloading has dropped the encoded images, of a frozen vision tower too: the core must
+        # know, or requests would point at entries that are gone. Keys and values are ours to drop.
+        self.llm.llm_engine.reset_encoder_cache()
+        if self.llm.reset_prefix_cache() is False:
+            raise EngineError(
+                "vLLM has not dropped what it computed with the old weights, so the next "
+                "completions would be of no single policy. Report this with the vLLM version."
+            )
+
+    def _write_adapters(self, policy: Policy) -> None:
+        """Under a new name each time: what vLLM keeps of an adapter, it keeps by its name."""
+        policy.model.save_pretrained(self._adapter_folder(self.num_syncs))
+        shutil.rmtree(self._adapter_folder(self.num_syncs - 1), ignore_errors=True)
 
     def close(self) -> None:
         """Give back memory and the adapters' folder."""
-        if self.llm is not None:
-            self.llm = None
-            self._adapters.cleanup()
-            if self.policy.device.type == "cuda":
-                torch.cuda.empty_cache()
+        if self.llm is None:
+            return
+        self.llm.llm_engine.engine_core.shutdown()
+        self.llm = None
+        self._adapters.cleanup()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _prompt_ids(
+        self, sample: Sample, system_prompt: str, sampling: Sampling
+    ) -> tuple[int, ...]:
+        """The prompt as the trainer reads it; refused where vLLM would cut something off."""
+        if len(sample.images) > self.config.max_images:
+            raise EngineError(
+                f"Sample '{sample.id}' has {len(sample.images)} images, and vLLM was started for "
+                f"at most {self.config.max_images} a prompt. Raise engine.max_images."
+            )
+        ids = tuple(self.policy.encode(sample, system_prompt).ids_L.tolist())
+        room = self.llm.llm_engine.model_config.max_model_len
+        if len(ids) + sampling.max_new_tokens > room:
+            raise EngineError(
+                f"Sample '{sample.id}' has a prompt of {len(ids)} tokens; with "
+                f"max_new_tokens = {sampling.max_new_tokens} that is more than the {room} that "
+                "vLLM has room for. Raise engine.max_model_length or engine.memory_share, ask for "
+                "fewer new tokens, or use smaller images."
+            )
+        return ids
+
+    def _request(self, sample: Sample, system_prompt: str) -> dict[str, Any]:
+        text, images = self.policy.encode.render(sample, system_prompt)
+        return {"prompt": text} | ({"multi_modal_data": {"image": images}} if images else {})
 
     def _sampling_params(self, group_size: int, sampling: Sampling, seed: int) -> Any:
         from vllm import SamplingParams  # type: ignore[attr-defined]
 
-        return SamplingParams(
-            n=1 if sampling.is_greedy else group_size,  # greedy ones are all alike
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            min_p=sampling.min_p,
-            max_tokens=sampling.max_new_tokens,
-            stop=list(sampling.stop) or None,
-            include_stop_str_in_output=True,
-            stop_token_ids=list({*self.policy.end_ids, *sampling.stop_token_ids}),
-            logit_bias=dict.fromkeys(self.policy.family.suppressed_ids, SUPPRESSED),
-            logprobs=0,
-            seed=seed,
-        )
+        with _saying("vLLM refuses these settings of sampling"):
+            return SamplingParams(
+                n=1 if sampling.is_greedy else group_size,  # greedy ones are all alike
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                min_p=sampling.min_p,
+                max_tokens=sampling.max_new_tokens,
+                stop=list(sampling.stop) or None,
+                include_stop_str_in_output=True,
+                stop_token_ids=list({*self.policy.end_ids, *sampling.stop_token_ids}),
+                logit_bias=dict.fromkeys(self.policy.family.suppressed_ids, float("-inf")),
+                logprobs=None if sampling.is_filtered else 0,
+                seed=seed,
+            )
 
     def _group(
-        self, sample: Sample, output: Any, group_size: int, system_prompt: str, step: int
+        self, sample: Sample, ids: tuple[int, ...], output: Any, group_size: int, step: int
     ) -> RolloutGroup:
-        ours = tuple(self.policy.encode(sample, system_prompt).ids_L.tolist())
         theirs = tuple(output.prompt_token_ids)
-        if ours != theirs:
+        if ids != theirs:
             raise EngineError(
                 f"vLLM reads the prompt of sample '{sample.id}' as {len(theirs)} tokens, the "
-                f"trainer as {len(ours)}, or as other ones. Its processor settings differ from the "
+                f"trainer as {len(ids)}, or as other ones. Its processor settings differ from the "
                 "model's; use engine.type=shared_prefill, or the processor files the model came "
                 "with."
             )
@@ -130,11 +185,11 @@ class VLLMEngine:
         copies = group_size // len(drawn)
         return RolloutGroup(
             sample=sample, completions_G=tuple(drawn * copies), step=step,
-            policy_version=self.num_syncs, prompt_ids=ours,
+            policy_version=self.version, prompt_ids=ids,
         )  # fmt: skip
 
-    def _adapter_folder(self) -> str:
-        return str(Path(self._adapters.name) / str(self.num_syncs))
+    def _adapter_folder(self, sync: int) -> str:
+        return str(Path(self._adapters.name) / str(sync))
 
     def _adapter(self) -> Any:
         """The adapters of the last sync; a fresh LoRA changes nothing, so none before it."""
@@ -142,7 +197,17 @@ class VLLMEngine:
             return None
         from vllm.lora.request import LoRARequest
 
-        return LoRARequest(f"sync-{self.num_syncs}", self.num_syncs, self._adapter_folder())
+        folder = self._adapter_folder(self.num_syncs)
+        return LoRARequest(f"sync-{self.num_syncs}", self.num_syncs, folder)
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """Only while vLLM works does it hold the device's memory."""
+        self._wake()
+        try:
+            yield
+        finally:
+            self._sleep()
 
     def _wake(self) -> None:
         if self.can_sleep:
@@ -157,6 +222,10 @@ def _start(policy: Policy, config: VLLM, can_sleep: bool) -> Any:
     # In this process, so that weights are handed over as tensors. vLLM reads its settings from
     # here.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    has_gpu = torch.cuda.is_available()
+    if not has_gpu:
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_CACHE_GIB)
     try:
         from vllm import LLM  # type: ignore[attr-defined]
     except ImportError:
@@ -166,28 +235,98 @@ def _start(policy: Policy, config: VLLM, can_sleep: bool) -> Any:
             "engine.type=shared_prefill."
         ) from None
     lora = policy.config.lora
-    return LLM(
-        model=resolve_model(policy.source),
-        dtype=policy.config.dtype,
-        enforce_eager=config.enforce_eager,
-        gpu_memory_utilization=config.memory_share,
-        max_model_len=config.max_model_length,
-        enable_sleep_mode=can_sleep,
-        enable_lora=lora is not None,
-        max_lora_rank=lora.rank if lora else 16,
-        limit_mm_per_prompt={"image": config.max_images},
-        # After temperature and bias, as the trainer has them.
-        logprobs_mode="processed_logprobs",
-        trust_remote_code=False,
+    eager = not has_gpu if config.enforce_eager is None else config.enforce_eager
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    reason = (
+        f"vLLM could not start with '{policy.source}' (engine.memory_share and "
+        "engine.max_model_length say what it may take; engine.type=shared_prefill needs no vLLM)"
     )
+    with _saying(reason), _kept_random_state():
+        return LLM(
+            # One of many processes has a vLLM of its own, for its own share of the prompts.
+            distributed_executor_backend="external_launcher" if launched else None,
+            model=_whole_model(policy.source),
+            dtype=policy.config.dtype,
+            enforce_eager=eager,
+            gpu_memory_utilization=config.memory_share,
+            **_room(policy, config, has_gpu),
+            enable_sleep_mode=can_sleep,
+            enable_lora=lora is not None,
+            max_lora_rank=_lora_room(lora.rank) if lora else 16,
+            limit_mm_per_prompt={"image": config.max_images},
+            # After temperature and bias, as the trainer has them.
+            logprobs_mode="processed_logprobs",
+            trust_remote_code=False,
+        )
+
+
+def _room(policy: Policy, config: VLLM, has_gpu: bool) -> dict[str, Any]:
+    """How long prompt and completion may be together."""
+    if has_gpu:
+        return {"max_model_len": config.max_model_length or -1}  # -1: as memory has room for
+    longest = policy.model.config.get_text_config().max_position_embeddings
+    length = config.max_model_length or min(longest, CPU_LENGTH)
+    # A prompt that is computed in pieces makes vLLM take random numbers of its request back, which
+    # those of a CPU cannot do: every prompt is computed whole.
+    return {
+        "max_model_len": length,
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(length, CPU_LENGTH),
+    }
+
+
+@contextmanager
+def _saying(what: str) -> Iterator[None]:
+    """vLLM's errors as one of ours; they change their bases from release to release."""
+    try:
+        yield
+    except ObserveError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{what}: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _kept_random_state() -> Iterator[None]:
+    """vLLM seeds this process's generators when it starts; the trainer's go on as they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _whole_model(source: str) -> str:
+    """The folder or name that vLLM loads; adapters alone are no model to it."""
+    model = resolve_model(source)
+    folder = Path(model)
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise EngineError(
+            f"{model} holds adapters alone, and vLLM needs the whole model. Merge them with "
+            f"'observe-r1 export model {model} --out DIR --merge', or use "
+            "engine.type=shared_prefill."
+        )
+    return model
+
+
+def _lora_room(rank: int) -> int:
+    fitting = [room for room in LORA_RANKS if room >= rank]
+    if not fitting:
+        raise EngineError(
+            f"vLLM takes adapters up to rank {LORA_RANKS[-1]}, and policy.lora.rank is {rank}. "
+            "Lower it, or use engine.type=shared_prefill."
+        )
+    return fitting[0]
 
 
 def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    """Names as the model has them, and tensors. Tied weights are sent under both names: given the
-    embeddings alone, vLLM keeps the old output head."""
+    """Names as the model has them, and tensors, one at a time. Tied weights are sent under both
+    names: given the embeddings alone, vLLM keeps the old output head."""
     for name, parameter in base_model(policy.model).named_parameters(remove_duplicate=False):
         if parameter.requires_grad:
-            yield name, parameter.detach()
+            yield name, whole(parameter.detach())
 
 
 def _completion(output: Any) -> Completion:
@@ -196,6 +335,6 @@ def _completion(output: Any) -> Completion:
     return Completion(
         text=output.text,
         token_ids=ids,
-        logprobs=tuple(row[token].logprob for row, token in zip(logprobs, ids, strict=True)),
+        logprobs=tuple(row[token].logprob for row, token in zip(logprobs, ids, strict=False)),
         truncated=output.finish_reason == "length",
     )

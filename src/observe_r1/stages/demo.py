@@ -90,11 +90,11 @@ class Demo:
         with open_engine(self.model) as engine:
             self._build_ladder(engine, training)
             run = self._resolve()
-            scores = self._measure(engine, run.stages[-1], questions, "before", self.out / "before")
+            scores = self._measure(engine, run.rl_stage, questions, "before", self.out / "before")
         self._train(run)
         with open_engine(str(self.out / "run")) as engine:
             folder = self.out / "run" / "eval"
-            scores |= self._measure(engine, run.stages[-1], questions, "after", folder)
+            scores |= self._measure(engine, run.rl_stage, questions, "after", folder)
         self._collect(questions)
         return DemoResult(
             run=self.out / "run", report=self._report(), scores=scores, seconds=self.seconds
@@ -137,7 +137,7 @@ class Demo:
         choice = Choice(
             model=self.model, data="puzzles", preset="tiny", overrides=self._overrides()
         )
-        return resolve(load_recipe("observe_r1"), choice, Machine(), lambda percent: 0).stages[-1]
+        return resolve(load_recipe("observe_r1"), choice, Machine(), lambda percent: 0).rl_stage
 
     def _resolve(self) -> RunConfig:
         data = str(self.out / "ladder")
@@ -169,7 +169,7 @@ class Demo:
         return found
 
     def _train(self, run: RunConfig) -> None:
-        with self._part("training", run.stages[-1].max_steps) as tick:
+        with self._part("training", run.rl_stage.max_steps) as tick:
 
             def notify(stage: str, step: int, total: int | None, metrics: dict[str, float]) -> None:
                 right, form = metrics.get("accuracy", 0.0), metrics.get("format", 0.0)

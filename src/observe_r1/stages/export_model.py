@@ -28,7 +28,7 @@ def export_checkpoint(run: Path, out: Path, *, merge: bool) -> dict[str, Any]:
     try:
         has_adapter = (checkpoint / ADAPTER).is_file()
         if merge and has_adapter:
-            _merge(checkpoint, part)
+            merge_adapters(checkpoint, part)
         else:
             shutil.copytree(checkpoint, part, ignore=lambda _, names: NOT_EXPORTED & {*names})
         if out.is_dir():
@@ -40,15 +40,14 @@ def export_checkpoint(run: Path, out: Path, *, merge: bool) -> dict[str, Any]:
 
 
 def _find_checkpoint(run: Path) -> Path:
-    latest = run / "checkpoints" / "latest"
-    folder = latest.resolve() if latest.exists() else run
-    return Path(locate_model(str(folder) if folder.exists() else f"./{run}"))
+    return Path(locate_model(str(run) if run.exists() else f"./{run}"))
 
 
-def _merge(checkpoint: Path, out: Path) -> None:
-    """Adapters added into the weights of the model they were trained on."""
-    from peft import PeftModel
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+def merge_adapters(checkpoint: Path, out: Path, *, dtype: str = "auto") -> None:
+    """Adapters added into the weights of the model they were trained on, in ``dtype``."""
+    from transformers import AutoProcessor
+
+    from observe_r1.policy.load import load_weights_of
 
     base = read_json(checkpoint / ADAPTER).get("base_model_name_or_path")
     if not base:
@@ -57,13 +56,13 @@ def _merge(checkpoint: Path, out: Path) -> None:
             "cannot be merged. Export without --merge."
         )
     try:
-        model = AutoModelForImageTextToText.from_pretrained(locate_model(base), dtype="auto")
+        locate_model(base)
+        merged = load_weights_of(str(checkpoint), dtype=dtype)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"the model that the adapters of {checkpoint} belong to, {base}, cannot be loaded: "
             f"{error}"
         ) from None
-    merged: Any = PeftModel.from_pretrained(model, str(checkpoint)).merge_and_unload()
     merged.save_pretrained(out)
     AutoProcessor.from_pretrained(checkpoint).save_pretrained(out)
     (out / "merged.json").write_text(json.dumps({"base": base}) + "\n")

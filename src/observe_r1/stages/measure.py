@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from observe_r1.config.evaluation import Evaluation, HeldOut
-from observe_r1.config.stages import RLStage
+from observe_r1.config.stages import AskingStage
 from observe_r1.eval.run import evaluate
 from observe_r1.eval.scores import Scores
 from observe_r1.rollout.base import RolloutEngine
@@ -24,7 +24,7 @@ def prepare_held_out(heldout: HeldOut, training: Sequence[Sample], data: str) ->
 def measure_held_out(
     heldout: HeldOut,
     questions: Sequence[Sample],
-    stage: RLStage,
+    stage: AskingStage,
     run: Path,
     engine: RolloutEngine,
     step: int,
@@ -41,7 +41,7 @@ def measure_held_out(
 
 
 def evaluation_of(
-    stage: RLStage, name: str, *, samples: int | None, seed: int | None = None
+    stage: AskingStage, name: str, *, samples: int | None, seed: int | None = None
 ) -> Evaluation:
     """Answers drawn and read as the stage trains; ``samples`` None: greedy."""
     return Evaluation(
@@ -59,7 +59,7 @@ def evaluation_of(
 def _evaluate(
     engine: RolloutEngine,
     questions: Sequence[Sample],
-    stage: RLStage,
+    stage: AskingStage,
     run: Path,
     step: int,
     *,

@@ -25,8 +25,8 @@ def locate_model(model: str) -> str:
                 f"run folder, a name on the hub such as Qwen/Qwen2.5-VL-3B-Instruct, or '{TINY}'."
             )
         return model
-    latest = folder / "checkpoints" / "latest"
-    if latest.exists():
+    latest = latest_checkpoint_of(folder)
+    if latest is not None:
         return locate_model(str(latest.resolve()))
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise ModelError(
@@ -36,6 +36,14 @@ def locate_model(model: str) -> str:
     for weights in sorted(folder.glob("*.safetensors")):
         _refuse_broken(weights)
     return str(folder)
+
+
+def latest_checkpoint_of(run: Path) -> Path | None:
+    """The link to a run's newest checkpoint; of several stages, the last that has one."""
+    numbered = [p for p in run.glob("*-*") if p.name.partition("-")[0].isdigit()]
+    stages = sorted(numbered, key=lambda p: -int(p.name.partition("-")[0]))
+    links = [folder / "checkpoints" / "latest" for folder in (run, *stages)]
+    return next((link for link in links if link.exists()), None)
 
 
 def _refuse_broken(weights: Path) -> None:

@@ -4,38 +4,38 @@
          metrics.jsonl  rollouts.jsonl  …       a recipe of one stage writes here
          eval/step-000040/  …                   held-out questions, measured while training
 
-A recipe of several stages has a folder a stage: ``run/1-warm_up/``, ``run/2-rl/``.
+A recipe of several stages has a folder a stage: ``run/1-warm_up/``, ``run/2-rl/``, each with a
+``done.json`` once it has come to its end. A resumed run passes over those.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from observe_r1.config.explain import build
 from observe_r1.config.run import RunConfig
-from observe_r1.config.stages import Stage
 from observe_r1.errors import RunError
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import detect_machine
 from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.records import read_json, write_json
+from observe_r1.stages.check import check_inputs
 from observe_r1.stages.environment import environment, is_main_process, now
-from observe_r1.stages.measure import measure_held_out, prepare_held_out
+from observe_r1.stages.handover import Handover, stage_folders
+from observe_r1.stages.measure import prepare_held_out
 from observe_r1.stages.models import locate_model
 from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
+from observe_r1.stages.run_stage import Notify, Work, run_stage
 from observe_r1.types import Sample
 
 CONFIG = "config.json"
+DONE = "done.json"
 ENVIRONMENT = "env.json"
-MAY_CHANGE = {"max_steps", "max_minutes", "eval_every", "save_every", "keep_checkpoints"}
+LIMITS = ("max_steps", "max_minutes", "eval_every", "save_every", "keep_checkpoints")
 """Stage settings that a resumed run may have otherwise: they do not change what a step does."""
-
-Notify = Callable[[str, int, int | None, dict[str, float]], None]
-"""Told after every step: the stage's name, the step, how many there will be, its metrics."""
 
 
 def train(
@@ -82,8 +82,10 @@ def run_recipe(
 def check_can_start(run: RunConfig, out: Path, resume: bool) -> None:
     """Refuse, before anything is loaded or written, what could not be started."""
     locate_model(run.model)
+    check_inputs(run)
     if resume:
         _check_same_run(run, load_run_config(out))
+        _check_limits(run, out)
     else:
         _refuse_occupied(out)
 
@@ -92,36 +94,17 @@ def _run_stages(
     run: RunConfig, out: Path, samples: Sequence[Sample], held_out: Sequence[Sample],
     resume: bool, notify: Notify,
 ) -> Path:  # fmt: skip
-    from observe_r1.stages.rl import count_steps, run_rl
-
     quiet_libraries()
-    model = locate_model(run.model)
-    for folder, stage in stage_folders(run, out):
-        total = count_steps(stage, len(samples))
-        checkpoint = run_rl(
-            stage,
-            model=model,
-            samples=samples,
-            run=folder,
-            resume=resume,
-            measure=partial(measure_held_out, run.heldout, held_out, stage, folder),
-            notify=partial(_notify_step, notify, stage.name, total),
-        )
-        model = str(checkpoint)
-    return Path(model)
-
-
-def _notify_step(
-    notify: Notify, stage: str, total: int | None, step: int, metrics: dict[str, float]
-) -> None:
-    notify(stage, step, total, metrics)
-
-
-def stage_folders(run: RunConfig, out: Path) -> list[tuple[Path, Stage]]:
-    """Where each stage writes: the run folder itself when there is only one."""
-    if len(run.stages) == 1:
-        return [(out, run.stages[0])]
-    return [(out / f"{n}-{stage.name}", stage) for n, stage in enumerate(run.stages, start=1)]
+    work = Work(run, Handover(run, out), samples, held_out, resume, notify)
+    folders = stage_folders(run, out)
+    for folder, stage in folders:
+        if (folder / DONE).exists():
+            continue
+        run_stage(work, stage, folder)
+        if len(folders) > 1 and is_main_process():
+            limits = {name: getattr(stage, name) for name in LIMITS if hasattr(stage, name)}
+            write_json(folder / DONE, {"finished": now(), "limits": limits})
+    return Path(work.handover.result())
 
 
 @contextmanager
@@ -134,7 +117,7 @@ def claimed_run_folder(run: RunConfig, out: Path, resume: bool) -> Iterator[None
     write_json(out / ENVIRONMENT, environment(resume))
     try:
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a run that has not begun leaves nothing behind
         if not resume and not _has_begun(out):
             _empty(out, keep_folder=existed)
         for part in out.glob("**/.*.part"):  # a checkpoint that was being written
@@ -182,8 +165,26 @@ def _check_same_run(run: RunConfig, there: RunConfig) -> None:
         )
 
 
+def _check_limits(run: RunConfig, out: Path) -> None:
+    """A stage that others have begun from stays as long as it was; the last one may go on."""
+    folders = stage_folders(run, out)
+    for place, (folder, stage) in enumerate(folders):
+        if not (folder / DONE).exists():
+            continue
+        then = read_json(folder / DONE)["limits"]
+        if then.get("max_steps") == getattr(stage, "max_steps", None):
+            continue
+        if place + 1 < len(folders):
+            raise RunError(
+                f"stage '{stage.name}' has ended after max_steps = {then.get('max_steps')}, and "
+                f"'{folders[place + 1][1].name}' comes from it, so its length cannot be changed "
+                f"any more. Leave {stage.name}.max_steps as it was, or choose another --out."
+            )
+        (folder / DONE).unlink()
+
+
 def _identity(run: RunConfig) -> dict[str, Any]:
-    stages = {stage.name: stage.model_dump(mode="json", exclude=MAY_CHANGE) for stage in run.stages}
+    stages = {stage.name: stage.model_dump(mode="json", exclude={*LIMITS}) for stage in run.stages}
     return {"recipe": run.recipe, "model": run.model, "data": run.data, **stages}
 
 

@@ -1,13 +1,16 @@
 """What ``--data`` names: a data folder, or the built-in puzzles."""
 
 import hashlib
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from observe_r1.data.store import read_samples
-from observe_r1.errors import DataError
+from observe_r1.config.questions import Questions
+from observe_r1.data.store import SampleSet, read_samples
+from observe_r1.errors import ConfigError, DataError
 from observe_r1.records import read_json
 from observe_r1.types import Sample
 
@@ -46,6 +49,81 @@ def load_held_out(data: str, count: int | None) -> Sequence[Sample]:
     if count is None or count >= len(samples):
         return samples
     return [samples[place * len(samples) // count] for place in range(count)]
+
+
+def choose_questions(wanted: Questions, data: str) -> Sequence[Sample]:
+    """The questions a stage asks; ``data`` is the run's.
+
+    Example:
+        choose_questions(Questions(families=("counting",), count=100), "puzzles")
+    """
+    if wanted.is_everything:
+        return load_questions(data)
+    if wanted.stream is not None:
+        return _fresh_puzzles(wanted)
+    source = wanted.source or data
+    found = load_questions(source)
+    places = [i for i, known in enumerate(_known(found)) if _is_wanted(wanted, *known)]
+    if not places:
+        asked = wanted.model_dump(mode="json", exclude_defaults=True)
+        raise DataError(f"none of the {len(found)} questions of {source} fits {asked}. Ask wider.")
+    count = min(wanted.count or len(places), len(places))
+    places = [places[i * len(places) // count] for i in range(count)]
+    return found.take(places) if isinstance(found, SampleSet) else [found[i] for i in places]
+
+
+def _known(found: Sequence[Sample]) -> Iterator[tuple[str, str | None, float | None]]:
+    """Id, family and solve rate of every question, without touching a stored picture."""
+    if isinstance(found, SampleSet):
+        columns = (found.column(name) for name in ("id", "family", "solve_rate"))
+        for sample_id, family, rate in zip(*columns, strict=True):
+            yield sample_id, family, None if math.isnan(rate) else float(rate)
+        return
+    for sample in found:
+        yield sample.id, sample.family, sample.solve_rate
+
+
+def _is_wanted(
+    wanted: Questions, sample_id: str, family: str | None, solve_rate: float | None
+) -> bool:
+    if wanted.families and family not in wanted.families:
+        return False
+    if wanted.puzzle_levels and puzzle_level(sample_id) not in wanted.puzzle_levels:
+        return False
+    if wanted.solve_rate == (0.0, 1.0):
+        return True
+    low, high = wanted.solve_rate
+    return solve_rate is not None and low <= solve_rate <= high
+
+
+PUZZLE_ID = re.compile(
+    r"puzzles-(?P<family>.+?)-(?P<level>\d+)-(?P<seed>\d+)-(?P<index>\d+)(?:-(?P<tag>[a-z0-9-]+))?"
+)
+"""What the id of a puzzle says of its place in the streams."""
+
+
+def puzzle_level(sample_id: str) -> int | None:
+    """The level a puzzle was made at; None for other questions."""
+    found = PUZZLE_ID.fullmatch(sample_id)
+    return int(found["level"]) if found else None
+
+
+def _fresh_puzzles(wanted: Questions) -> list[Sample]:
+    """The first puzzles of a training stream at the wanted levels."""
+    from observe_r1.data.puzzles import MIX, get_family
+    from observe_r1.data.puzzles.split import stream
+
+    families = [get_family(name) for name in wanted.families or MIX]
+    highest = max(len(family.levels) for family in families)
+    levels = set(wanted.puzzle_levels or range(highest))
+    if not levels & set(range(highest)):
+        raise ConfigError(
+            f"questions.puzzle_levels is {sorted(levels)}, but these families have levels 0 to "
+            f"{highest - 1}."
+        )
+    assert wanted.stream is not None and wanted.count is not None  # checked where they were set
+    items = (i for i in stream(families, wanted.stream, "train") if i.level in levels)
+    return [item.sample() for item in itertools.islice(items, wanted.count)]
 
 
 def content_hash(sample: Sample) -> str:

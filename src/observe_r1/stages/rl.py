@@ -1,24 +1,30 @@
 """An RL stage: build the parts, run ``train.loop``."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from observe_r1.config.rollout import VLLM, Endpoint, SharedPrefill
+from observe_r1.config.rollout import VLLM, Endpoint
 from observe_r1.config.stages import RLStage
 from observe_r1.curriculum import build_curriculum
+from observe_r1.data.store import SampleSet
 from observe_r1.errors import ConfigError, RunError
 from observe_r1.policy.load import Policy, load_policy, replica
 from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.engines import make_engine
 from observe_r1.stages.fit import check_fit
+from observe_r1.stages.moments import keep_moments
 from observe_r1.text import system_prompt
+from observe_r1.train.ahead import Ahead
 from observe_r1.train.distribute import Processes
 from observe_r1.train.health import Health
 from observe_r1.train.loop import Parts, train_rl
 from observe_r1.train.optimise import Optimiser
+from observe_r1.train.purse import Purse
 from observe_r1.train.recorder import Recorder
 from observe_r1.train.state import (
     CHECKPOINTS,
@@ -44,6 +50,7 @@ def run_rl(
     measure: Measure | None = None,
     notify: Callable[[int, dict[str, float]], None] | None = None,
     processes: Processes | None = None,
+    purse: Purse | None = None,
 ) -> Path:
     """Train and return the folder of the last checkpoint.
 
@@ -58,10 +65,14 @@ def run_rl(
     policy = load_policy(model, stage.policy)
     if checkpoint is not None:
         load_weights(policy, checkpoint)
-    engine = build_engine(stage, replica(policy) if processes.sharded else policy)
+    engine = build_engine(stage, policy, processes)
     try:
         parts = _build_parts(stage, policy, engine, samples, run, measure, notify, processes)
-        state = _restore(parts, checkpoint)
+        if checkpoint is None and stage.optimizer_state == "keep":
+            keep_moments(parts.optimiser.masters, parts.optimiser.optimizer, model, stage.name)
+        state = _restore(parts, checkpoint, samples)
+        state.purse = purse or Purse()
+        state.purse.spend_rows(run)
         train_rl(stage, parts, state)
     finally:
         engine.close()
@@ -70,22 +81,21 @@ def run_rl(
     return folder
 
 
-def build_engine(stage: RLStage, policy: Policy) -> RolloutEngine:
+def build_engine(stage: RLStage, policy: Policy, processes: Processes) -> RolloutEngine:
     """The engine the stage names; those that cannot train are refused."""
-    match stage.engine:
-        case SharedPrefill():
-            from observe_r1.rollout.shared_prefill import SharedPrefillEngine
-
-            return SharedPrefillEngine(policy, stage.engine)
-        case VLLM():
-            from observe_r1.rollout.vllm import VLLMEngine
-
-            return VLLMEngine(policy, stage.engine)
-        case Endpoint():
-            raise ConfigError(
-                f"{stage.name}.engine is an endpoint, whose weights cannot be changed. Endpoints "
-                "serve probing and evaluation; train with engine.type=shared_prefill or vllm."
-            )
+    if isinstance(stage.engine, Endpoint):
+        raise ConfigError(
+            f"{stage.name}.engine is an endpoint, whose weights cannot be changed. Endpoints "
+            "serve probing and evaluation; train with engine.type=shared_prefill or vllm."
+        )
+    has_own_weights = isinstance(stage.engine, VLLM)
+    if has_own_weights and processes.sharded and stage.policy.lora:
+        raise ConfigError(
+            f"{stage.name} asks for adapters (policy.lora), a sharded model and vLLM at once, "
+            "which has not been tested. Use engine.type=shared_prefill, or launch without sharding."
+        )
+    sampled = replica(policy) if processes.sharded and not has_own_weights else policy
+    return make_engine(stage.engine, lambda: sampled)
 
 
 def _build_parts(
@@ -100,6 +110,7 @@ def _build_parts(
         policy=policy,
         engine=engine,
         curriculum=build_curriculum(stage.curriculum, samples, stage.seed),
+        ahead=Ahead(stage.staleness, max_steps),
         optimiser=Optimiser(
             policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
             system_prompt=prompt, total_updates=max_steps * stage.optimizer.updates_per_rollout,
@@ -122,7 +133,18 @@ def count_steps(stage: RLStage, num_samples: int) -> int:
     return math.ceil(stage.epochs * num_samples / stage.prompts_per_step)
 
 
-def _restore(parts: Parts, checkpoint: Path | None) -> TrainState:
+def find_samples(samples: Sequence[Sample], wanted: Iterable[str]) -> dict[str, Sample]:
+    """Samples by id, without reading the pictures of others."""
+    ids = set(wanted)
+    if not ids:
+        return {}
+    if isinstance(samples, SampleSet):
+        places = [i for i, known in enumerate(samples.column("id")) if known in ids]
+        return {sample.id: sample for sample in samples.take(places)}
+    return {sample.id: sample for sample in samples if sample.id in ids}
+
+
+def _restore(parts: Parts, checkpoint: Path | None, samples: Sequence[Sample]) -> TrainState:
     """Put everything back as the checkpoint has it; rows past it are set aside."""
     if checkpoint is None:
         parts.recorder.rewind({})
@@ -135,7 +157,9 @@ def _restore(parts: Parts, checkpoint: Path | None) -> TrainState:
     load_training(
         checkpoint, parts.optimiser.masters, parts.optimiser.optimizer, rank=parts.processes.rank
     )
-    parts.engine.sync(parts.policy)  # engines that hold weights of their own began with the model's
+    parts.ahead.load_state_dict(values.get("ahead", []), partial(find_samples, samples))
+    # Engines that hold weights of their own began with the model's.
+    parts.engine.sync(parts.policy, values["step"])
     return TrainState(
         step=values["step"], seconds=values["seconds"], best=values["best"],
         health=Health(**values["health"]),

@@ -90,6 +90,11 @@ PARALLEL_BLOCKS = Grammar(
 )
 """Only the parallel blocks of a response, which is to be wrapped in <response></response>."""
 
+_THINK_ANSWER_PROMPT = (
+    "Answer the question. First reason in <think></think>, then give only the final answer in "
+    "<answer></answer>."
+)
+
 _ALL = (
     Grammar(
         name="observe_think_answer",
@@ -115,9 +120,21 @@ _ALL = (
     Grammar(
         name="think_answer",
         blocks=once("think", "answer"),
+        prompt=_THINK_ANSWER_PROMPT,
+    ),
+    # Asked for like think_answer: that the thought may be empty is for the model to find out.
+    Grammar(
+        name="think_or_not",
+        blocks=(Block(sections=(Section(tag="think", needs_text=False),)), *once("answer")),
+        prompt=_THINK_ANSWER_PROMPT,
+    ),
+    Grammar(
+        name="difficulty_think_answer",
+        blocks=once("difficulty", "think", "answer"),
         prompt=(
-            "Answer the question. First reason in <think></think>, then give only the final "
-            "answer in <answer></answer>."
+            "Answer the question. First say in <difficulty></difficulty> how hard it is, then "
+            "reason in <think></think> as long as that needs, then give only the final answer in "
+            "<answer></answer>."
         ),
     ),
     Grammar(

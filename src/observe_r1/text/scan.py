@@ -217,14 +217,19 @@ def _completeness(
 ) -> float:
     """One part for each required section that is there and not blank, one for nothing wrong."""
     required = _required(grammar.blocks)
-    present = sum(any(sections.get(tag, ())) for tag in required)
+    present = sum(
+        any(sections.get(section.tag, ())) if section.needs_text else section.tag in sections
+        for section in required
+    )
     return (present + (not problems)) / (len(required) + 1)
 
 
-def _required(blocks: tuple[Block, ...]) -> list[str]:
-    tags = []
+def _required(blocks: tuple[Block, ...]) -> list[Section]:
+    """The sections that may not be missing, each tag once."""
+    found: dict[str, Section] = {}
     for block in blocks:
         if block.least > 0:
             for section in block.sections:
-                tags += [section.tag, *_required(section.inner)]
-    return list(dict.fromkeys(tags))
+                for one in (section, *_required(section.inner)):
+                    found.setdefault(one.tag, one)
+    return list(found.values())

@@ -7,6 +7,7 @@ import logging
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from observe_r1.policy.load import Policy
 from observe_r1.rewards import score_group
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.sampling import stable_seed
+from observe_r1.train.ahead import Ahead
 from observe_r1.train.clock import Clock
 from observe_r1.train.distribute import Processes
 from observe_r1.train.draw import Draw, draw_groups
@@ -38,6 +40,7 @@ class Parts:
     policy: Policy
     engine: RolloutEngine
     curriculum: Curriculum
+    ahead: Ahead
     optimiser: Optimiser
     recorder: Recorder
     processes: Processes
@@ -54,13 +57,14 @@ def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
     """Steps until a limit or the end of the curriculum."""
     for step in state.remaining_steps(parts.max_steps, stage.max_minutes):
         clock = Clock()
-        draw = draw_step(stage, parts, step, clock)  # choose, generate, score, observe, weigh
+        # choose, generate, score, observe, weigh: for this step or, drawn ahead, for later ones
+        draw = parts.ahead.take(step, partial(draw_step, stage, parts, clock))
         if not draw.weighted_P:
             break
         with clock.phase("optimise"):
             outcome = parts.optimiser.update(draw.weighted_P)
         with clock.phase("sync"):
-            parts.engine.sync(parts.policy)
+            parts.engine.sync(parts.policy, step)
         state.health.observe(draw.scored_P, had_signal=outcome.had_signal, finite=outcome.finite)
         is_best = record(stage, parts, state, step, draw, outcome, clock)
         if is_best or (stage.save_every and step % stage.save_every == 0):
@@ -70,7 +74,7 @@ def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
     return state
 
 
-def draw_step(stage: RLStage, parts: Parts, step: int, clock: Clock) -> Draw:
+def draw_step(stage: RLStage, parts: Parts, clock: Clock, step: int) -> Draw:
     """Choose, generate, score, observe, weigh."""
 
     def generate(samples_P: Sequence[Sample], round_number: int) -> list[RolloutGroup]:
@@ -104,7 +108,7 @@ def record(
     clock: Clock,
 ) -> bool:  # fmt: skip
     """Metrics and rows of a finished step, a measurement when it is due; whether it is the best."""
-    metrics = step_metrics(draw, outcome) | parts.curriculum.metrics()
+    metrics = step_metrics(draw, outcome, step - 1) | parts.curriculum.metrics()
     metrics["silent_steps"] = state.health.total_silent
     metrics["skipped_steps"] = state.health.total_nonfinite
     if stage.eval_every and step % stage.eval_every == 0:
@@ -112,6 +116,7 @@ def record(
             metrics |= parts.processes.from_main(lambda: parts.evaluate(step))
     metrics |= clock.metrics() | memory_metrics(parts.policy.device)
     parts.recorder.write(step, draw.weighted_P, metrics)
+    state.purse.spend(metrics)
     if parts.processes.is_main:
         parts.notify(step, metrics)
         for note in outcome.notes:
@@ -130,6 +135,7 @@ def save(
         "num_updates": parts.optimiser.num_updates,
         "budget": parts.optimiser.budget,
         "curriculum": parts.curriculum.state_dict(),
+        "ahead": parts.ahead.state_dict(),
         "sizes": parts.recorder.sizes(),
     }
     folder = save_checkpoint(

@@ -3,14 +3,17 @@ with their meaning, is ``metric_table``."""
 
 from collections.abc import Iterable, Sequence
 
+from observe_r1.train.ahead import age
 from observe_r1.train.draw import Draw
 from observe_r1.train.optimise import Outcome
 from observe_r1.types import Completion, Score, WeightedGroup
 
 
-def step_metrics(draw: Draw, outcome: Outcome) -> dict[str, float]:
-    """What one step shows, timing and memory aside."""
+def step_metrics(draw: Draw, outcome: Outcome, version: int = 0) -> dict[str, float]:
+    """What one step shows, timing and memory aside; ``version`` counts the updates before it."""
+    ages = [age(group, version) for group in draw.weighted_P]
     return {
+        "staleness": mean(ages),
         **_score_metrics(draw.weighted_P),
         **_group_metrics(draw),
         **_length_metrics(draw.weighted_P),

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from observe_r1.config.loss import LossBase
-from observe_r1.config.optimizer import OptimizerConfig
+from observe_r1.config.optimizer import OptimizerConfig, SupervisedOptimizer
 from observe_r1.config.rollout import Sampling
 from observe_r1.errors import TrainingError
 from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
@@ -272,7 +272,7 @@ def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def make_optimizer(
-    trained: Sequence[torch.nn.Parameter], config: OptimizerConfig
+    trained: Sequence[torch.nn.Parameter], config: SupervisedOptimizer
 ) -> torch.optim.Optimizer:
     """Weight decay for matrices only."""
     groups = [

@@ -7,18 +7,16 @@ images/           its pictures, named by content
 discarded-N.jsonl rows set aside when run number N + 1 went on from an older checkpoint
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from observe_r1.records import append_rows, read_rows
-from observe_r1.types import Sample, WeightedGroup
+from observe_r1.records import IMAGES, append_rows, read_rows, sample_row
+from observe_r1.types import WeightedGroup
 
-METRICS, ROLLOUTS, SAMPLES, IMAGES = "metrics.jsonl", "rollouts.jsonl", "samples.jsonl", "images"
+METRICS, ROLLOUTS, SAMPLES = "metrics.jsonl", "rollouts.jsonl", "samples.jsonl"
 GROWING = (METRICS, ROLLOUTS, SAMPLES)
-SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
 class Recorder:
@@ -39,7 +37,7 @@ class Recorder:
             return
         new = {g.scored.sample.id: g.scored.sample for g in groups}
         fresh = [sample for sample_id, sample in new.items() if sample_id not in self._seen]
-        append_rows(self.folder / SAMPLES, [self._sample_row(sample) for sample in fresh])
+        append_rows(self.folder / SAMPLES, [sample_row(sample, self.folder) for sample in fresh])
         self._seen.update(sample.id for sample in fresh)
         append_rows(self.folder / ROLLOUTS, rollout_rows(step, groups))
         append_rows(self.folder / METRICS, [{"step": step, **metrics}])
@@ -58,27 +56,6 @@ class Recorder:
             append_rows(self.folder / f"discarded-{number}.jsonl", aside)
         if (self.folder / SAMPLES).exists():
             self._seen = {row["sample_id"] for row in read_rows(self.folder / SAMPLES)}
-
-    def _sample_row(self, sample: Sample) -> dict[str, Any]:
-        return {
-            "sample_id": sample.id,
-            "question": sample.question,
-            "answer": sample.answer,
-            "kind": sample.kind,
-            "options": list(sample.options),
-            "images": [self._keep_image(data) for data in sample.images],
-            "family": sample.family,
-            "level": sample.level,
-            "rung": sample.rung,
-        }
-
-    def _keep_image(self, data: bytes) -> str:
-        suffix = next((s for start, s in SUFFIXES.items() if data.startswith(start)), ".img")
-        name = f"{IMAGES}/{hashlib.sha256(data).hexdigest()[:20]}{suffix}"
-        path = self.folder / name
-        if not path.exists():
-            path.write_bytes(data)
-        return name
 
 
 def rollout_rows(step: int, groups: Sequence[WeightedGroup]) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,7 @@ from observe_r1.records import read_json, write_json
 from observe_r1.train.distribute import Processes
 from observe_r1.train.health import Health
 from observe_r1.train.masters import MasterWeights
+from observe_r1.train.purse import Purse
 
 CHECKPOINTS, TRAINING = "checkpoints", "training"
 STATE, OPTIMIZER, RNG = "state.json", "optimizer.safetensors", "rng.safetensors"
@@ -45,10 +46,11 @@ class TrainState:
     """Time spent by all parts of this run so far."""
     best: float | None = None
     health: Health = field(default_factory=Health)
+    purse: Purse = field(default_factory=Purse)
 
     def remaining_steps(self, max_steps: int, max_minutes: float | None) -> Iterator[int]:
         """Numbers of the steps to do, counted from 1, until a limit is reached."""
-        while self.step < max_steps:
+        while self.step < max_steps and not self.purse.is_empty:
             if max_minutes is not None and self.seconds >= 60 * max_minutes:
                 return
             started = time.perf_counter()

@@ -5,7 +5,6 @@ The run folder holds everything already; trackers are for those who look at runs
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from observe_r1.errors import ConfigError
@@ -37,12 +36,7 @@ class Trackers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._accelerator is not None:
             self._accelerator.end_training()
 

@@ -85,11 +85,9 @@ def test_overrides_and_options_may_be_mixed(folder, capsys):
             ["train", "grpo", "--data", "{folder}", "--model", "./no/model", "--out", "x"],
             "./no/model",
         ),
-        (
-            ["plan", "grpo", "--model", "m", "--gpus", "1", "--gpu", "h100"],
-            "not part of this version",
-        ),
-        (["export", "verl", "grpo"], "not part of this version"),
+        (["plan", "grpo", "--model", "m", "--gpu", "h100"], "the sizes of 'm' are not known"),
+        (["plan", "grpo", "--model", "tiny", "--gpu", "h1000"], "Did you mean H100"),
+        (["export", "verl", "grpo"], "Say where to write: --out"),
     ],
 )
 def test_mistakes_are_one_message_and_status_two(

@@ -41,9 +41,10 @@ ROWS = {
          "id": "3steps_1-3steps_3-7", "images": ("i.png",), "family": "Area"},
     ),
     "polymath": (
-        {"file_name": "u_q42.png", "question": "Next figure?\nA. one\nB. two", "answer": "B",
-         "category": "pattern_recognition"},
-        {"options": ("one", "two"), "images": ("u_q42.png",), "family": "pattern_recognition"},
+        {"image": {"bytes": b"png", "path": "test/u_q42.png"}, "category": "pattern_recognition",
+         "final_answer": "2", "final_answer_range": "1-4", "answer_option": None},
+        {"options": ("1", "2", "3", "4"), "images": ({"bytes": b"png", "path": "test/u_q42.png"},),
+         "answer": "2", "kind": "choice", "family": "pattern_recognition", "id": "u_q42"},
     ),
     "scemqa": (
         {"Question": "Where?\n\nA. a\nB. b", "Answer (final answer highlighted)": "B. because",
@@ -133,6 +134,28 @@ def test_mathvision_takes_the_markers_of_parts_of_its_one_picture_out():
     raw = get_adapter("mathvision").read(row)
     assert raw.question == "The ant (picture 1) goes to (picture 2). Where?"
     assert raw.options == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("written", "answer", "labels"),
+    [
+        ("1-4", "2", ("1", "2", "3", "4")),
+        ("1,2,3,4,5", "5", ("1", "2", "3", "4", "5")),
+        ("[A-D]", "c", ("A", "B", "C", "D")),
+        ("", "3", ("1", "2", "3", "4")),
+        (None, "b", ("A", "B", "C", "D")),
+    ],
+)
+def test_polymath_takes_the_labels_that_are_printed_in_the_picture(written, answer, labels):
+    row = {"image": PICTURE, "final_answer": answer, "final_answer_range": written}
+    raw = get_adapter("polymath").read(row)
+    assert raw.options == labels and raw.answer == answer.upper()
+
+
+def test_polymath_rejects_questions_with_several_right_options():
+    row = {"image": PICTURE, "final_answer": "[1,3]", "final_answer_range": "1-4"}
+    with pytest.raises(BadRow, match="several options are right"):
+        get_adapter("polymath").read(row)
 
 
 def test_mmmu_reads_literals_and_nothing_else():

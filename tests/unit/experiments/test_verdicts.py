@@ -2,13 +2,14 @@ import json
 
 import pytest
 
-from observe_r1.errors import ConfigError
+from observe_r1.errors import ConfigError, RunError
 from observe_r1.eval.observation import observation_quality, split_facts
+from observe_r1.experiments.bases import base_names, load_base_recipe
 from observe_r1.experiments.plan import Experiment, experiment_names, load_experiment
 from observe_r1.experiments.readouts import curve_area
-from observe_r1.experiments.running import trials_of
+from observe_r1.experiments.running import claim_folder, trials_of
+from observe_r1.experiments.trial import TRIAL_STREAM, Trial, resolve_trial
 from observe_r1.experiments.verdicts import judge, to_json, to_page
-from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import Machine
 from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.types import Sample
@@ -99,11 +100,27 @@ def test_the_result_is_json_and_a_page():
 @pytest.mark.parametrize("name", experiment_names())
 def test_every_arm_of_every_experiment_resolves(name):
     found = load_experiment(name)
-    for arm in found.arms:
-        choice = Choice(model="tiny", data="folder", preset=found.preset,
-                        overrides=(*found.overrides, *arm.overrides))  # fmt: skip
-        run = resolve(load_recipe(found.recipe), choice, Machine(), lambda percent: 24.0)
-        assert run.stages[-1].max_steps is not None
+    for form in (found, found.shortened()):
+        for arm in form.arms:
+            run = resolve_trial(form, arm, 3, model="tiny", data="puzzles")
+            assert run.budget == form.budget
+            assert {stage.seed for stage in run.stages} == {3}
+            drawn = [getattr(stage, "questions", None) for stage in run.stages]
+            streams = {q.stream for q in drawn if q is not None and q.stream is not None}
+            assert all(TRIAL_STREAM + 300 <= stream < TRIAL_STREAM + 400 for stream in streams)
+
+
+@pytest.mark.parametrize("name", base_names())
+def test_every_base_resolves_and_is_small(name):
+    run = resolve(load_base_recipe(name), Choice(model="tiny", data="puzzles"), Machine())
+    assert run.recipe == name
+    assert run.stages[-1].type == "sft"
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_the_base_of_an_experiment_is_there(name):
+    base = load_experiment(name).base
+    assert base is None or base in base_names()
 
 
 def test_the_claims_of_observe_r1_are_tested_with_ten_seeds_where_they_are_main_claims():
@@ -154,3 +171,19 @@ def test_a_fact_said_twice_counts_once():
 def test_without_an_observe_section_there_is_nothing_to_score():
     sample = Sample(id="q", question="?", answer="1", kind="number", metadata={"facts": ["a"]})
     assert observation_quality([sample], [{"sample_id": "q", "text": "<answer>1</answer>"}]) is None
+
+
+def test_trials_side_by_side_have_different_seeds():
+    found = load_experiment("ton")
+    first = trials_of(found, 2)[:4]
+    assert first == [Trial("ton", 0), Trial("ton", 1), Trial("grpo", 0), Trial("grpo", 1)]
+    assert set(trials_of(found, 2)) == set(trials_of(found)) == set(trials_of(found, 3))
+    assert len(trials_of(found, 2)) == 30
+
+
+def test_trials_of_another_version_are_not_mixed(tmp_path):
+    found = load_experiment("ton")
+    claim_folder(found, tmp_path)
+    claim_folder(found, tmp_path)
+    with pytest.raises(RunError, match=r"holds trials of another version of 'ton'"):
+        claim_folder(found.model_copy(update={"overrides": ()}), tmp_path)

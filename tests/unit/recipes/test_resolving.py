@@ -115,7 +115,9 @@ def test_a_wrong_value_is_shown_with_its_path():
 
 
 def test_an_unknown_section():
-    assert "recipe 'grpo' has no such section. It has: heldout, rl" in refusal("x.max_steps=4")
+    assert "recipe 'grpo' has no such section. It has: budget, heldout, rl" in refusal(
+        "x.max_steps=4"
+    )
 
 
 def test_a_group_of_one_is_refused_when_the_config_is_built():

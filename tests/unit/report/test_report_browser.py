@@ -153,8 +153,11 @@ def test_a_question_is_followed_across_steps(opened: Any, report: str) -> None:
     page.wait_for_selector(".steps button")
     first = page.locator(".steps button").first
     step = first.locator("small").text_content()
+    about = page.locator(".about").first
+    assert not about.text_content().startswith(f"step {step} ")
     first.click()
     until(page, f"document.querySelector('.about').textContent.startsWith('step {step} ')")
+    assert about.text_content().startswith(f"step {step} ")
 
 
 def test_the_list_is_walked_with_the_keyboard(opened: Any, report: str) -> None:
@@ -248,6 +251,9 @@ def test_the_live_page_follows_a_run_without_reload(opened: Any, own_run: Path) 
                 json.dumps({**row, "step": 11, "accuracy": 0.123}) + "\n" + '{"step": 12, "acc'
             )
         until(page, "document.querySelector('.legend').textContent.includes('12.3 %')")
+        (own_run / "later").mkdir()
+        (own_run / "later" / "config.json").write_text("{}")
+        until(page, "document.querySelector('.brand').textContent === '← runs'")
         assert page.evaluate("window.sameDocument")
         assert page.locator(".question img").evaluate("image => image.naturalWidth") > 0
         assert serious(page) == []

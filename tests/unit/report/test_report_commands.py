@@ -39,6 +39,24 @@ def test_compare_prints_a_table_and_writes_a_page(
     assert page.is_file()
 
 
+def test_the_table_of_a_comparison_fits_eighty_columns(
+    good_run: Path,
+    own_run: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from observe_r1.cli import console
+
+    monkeypatch.setattr(console.out, "_width", 80)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call(["compare", str(good_run), str(own_run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (head,) = [place for place, line in enumerate(lines) if line.startswith("measured on")]
+    names = [line[:22].strip() for line in lines[head + 1 :]]
+    assert names == ["eval before", "eval after", "last fifth of training"]  # one line each
+    assert max(map(len, lines[head:])) <= 80
+
+
 def test_view_draws_in_the_terminal(good_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["view", str(good_run), "--terminal", "--once", "--json"]) == 0
     printed = capsys.readouterr().out

@@ -140,7 +140,10 @@ def test_the_page_and_the_table_say_the_same(pair: list[Path], tmp_path: Path) -
     assert data["kind"] == "compare"
     assert data["differences"][0]["questions"] == 3
     (row,) = table_rows(comparison)
-    assert row[:3] == ("eval after", "B two", "3")
+    assert row[:3] == ("eval after", "B", "3")
+    difference = data["differences"][0]
+    assert row[3] == f"{100 * difference['first']:.1f} → {100 * difference['second']:.1f}"
+    assert row[5] == f"{difference['won']}, {difference['lost']}"
 
 
 def test_a_hostile_run_can_be_compared(hostile_run: Path, good_run: Path, tmp_path: Path) -> None:

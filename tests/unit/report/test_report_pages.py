@@ -60,6 +60,16 @@ def test_every_section_of_the_run_is_in_the_page(good_page: str) -> None:
     assert data["findings"]
 
 
+def test_the_header_begins_with_what_held_out_questions_say(good_page: str) -> None:
+    data = embedded_json(good_page, "data-payload")
+    (row,) = [tile for tile in data["key"] if "to" in tile]
+    assert data["key"][0] is row
+    rates = {one["name"]: one["accuracy"]["value"] for one in data["table"]["rows"]}
+    assert (row["from"], row["to"]) == pytest.approx((rates["before"], rates["after"]))
+    assert row["value"] == pytest.approx(row["to"] - row["from"])
+    assert row["low"] < row["value"] < row["high"]
+
+
 def test_pictures_are_stored_once(good_run: Path) -> None:
     run = open_run(good_run)
     groups = build_groups(run, open_index(run.rollouts), MANY)

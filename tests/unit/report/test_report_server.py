@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from synthetic_run import Size, write_run
 
 from observe_r1.errors import RunError
 from observe_r1.report.index import NAME
@@ -139,6 +141,62 @@ def test_a_growing_run_is_followed(own_run: Path) -> None:
         assert after["revision"] != before["revision"]
         assert after["curves"][0]["steps"][-1] == 10
         assert get_json(port, "/run/own/groups")["total"] == 30
+
+
+def test_runs_that_come_later_are_shown(own_run: Path) -> None:
+    with served(own_run) as port:
+        before = until_indexed(port, "own")
+        assert before["single"] and get(port, "/")[2].count(b"/run/own/") == 1
+        write_run(own_run / "later", Size(steps=2, prompts=2, group_size=2, questions=18))
+        state = get_json(port, "/run/own/state")
+        assert not state["single"]  # what tells an open page to show the way to the others
+        names = [run["name"] for run in get_json(port, "/runs")["runs"]]
+        assert names == ["own", "later"]
+        assert get(port, "/")[2].count(b"/run/own/") == 0  # the list now
+        assert until_indexed(port, "later")["state"]["step"] == 2
+
+
+def test_stages_that_begin_later_are_listed_and_the_open_page_goes_on(own_run: Path) -> None:
+    parts = ("metrics.jsonl", "rollouts.jsonl", "samples.jsonl", "images")
+    first = own_run / "1-warm_up"
+    with served(own_run) as port:
+        until_indexed(port, "own")
+        first.mkdir()
+        for part in parts:
+            (own_run / part).rename(first / part)
+        assert [run["address"] for run in get_json(port, "/runs")["runs"]] == ["/run/1-warm_up/"]
+        assert get_json(port, "/run/own/state")["single"] is False
+        assert until_indexed(port, "1-warm_up")["state"]["step"] == 10
+
+
+def test_the_first_index_is_shown_being_built_and_answers_meanwhile(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "large", Size(steps=2, prompts=2, group_size=2, questions=18))
+    rows = 120_000
+    with open(run / "rollouts.jsonl", "w", encoding="ascii") as file:
+        for place in range(rows):
+            step, group = divmod(place // 8, 50)
+            file.write(
+                f'{{"step":{step},"group":{group},"index":{place % 8},"sample_id":"shapes-0001",'
+                f'"text":"{"word " * 8}","correct":{"true" if place % 3 else "false"},'
+                '"num_tokens":40,"reward":1.0,"weight":1.0,"admitted":true}\n'
+            )
+    shown: list[str] = []
+    totals: list[int] = []
+    with served(run) as port:
+        while text := get_json(port, "/run/large/state")["text"]:
+            shown.append(text)
+            totals.append(get_json(port, "/run/large/groups?limit=1")["total"])
+        final = get_json(port, "/run/large/groups?limit=1")["total"]
+    building = [
+        re.match(r"Building the index of the rollouts, once: (\d+)% of \d\d MB", t) for t in shown
+    ]
+    shares = [int(found[1]) for found in building if found]
+    assert shares and shares == sorted(shares) and shares[-1] <= 100
+    assert final == rows // 8
+    assert totals == sorted(totals) and totals[0] < final  # what has been read can be looked at
+    with served(run) as port:  # and it is built once
+        assert get_json(port, "/run/large/state")["text"] == ""
+        assert get_json(port, "/run/large/groups?limit=1")["total"] == final
 
 
 def test_the_index_is_kept_for_the_next_time(own_run: Path) -> None:

@@ -13,6 +13,8 @@ WELL_FORMED = {
     "observe_think_answer": "<observe>a</observe>\n<think>b</think>\n<answer>3</answer>\n",
     "think_observe_answer": "<think>b <observe>a</observe> c</think><answer>3</answer>",
     "think_answer": "<think>b</think><answer>3</answer>",
+    "think_or_not": "<think>\n\n</think>\n<answer>3</answer>",
+    "difficulty_think_answer": "<difficulty>easy</difficulty>\n<think>b</think>\n<answer>3</answer>",
     "answer": " <answer>3</answer>",
     "plan_answer": "<think>a</think><plan>b</plan><think>c</think><answer>3</answer>",
     "parallel": "<think>a <parallel><path>b</path> <path>c</path></parallel> <summary>d</summary> "
@@ -33,6 +35,7 @@ ACCEPTED_AS_WELL = {
     # Tags a grammar does not know are text like any other, and parallel blocks are optional.
     "think_answer": {"think_observe_answer", "parallel"},
     "parallel": {"think_answer", "think_observe_answer"},
+    "think_or_not": {"think_answer", "think_observe_answer", "parallel"},
 }
 
 

@@ -79,11 +79,13 @@ def builtin() -> list[Sample]:
     return shipped.builtin([PUZZLES[name] for name in MIX])
 
 
-def held_out(count: int, names: tuple[str, ...] = MIX) -> list[Sample]:
+def held_out(
+    count: int, names: tuple[str, ...] = MIX, levels: tuple[int, ...] = ()
+) -> list[Sample]:
     """Different puzzles that neither the built-in model nor any recipe is trained on."""
     from observe_r1.data.puzzles import shipped
 
-    return shipped.held_out([get_family(name) for name in names], count)
+    return shipped.held_out([get_family(name) for name in names], count, levels)
 
 
 __all__ = [

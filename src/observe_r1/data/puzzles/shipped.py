@@ -10,6 +10,7 @@ one pair (solve rate, mean length in tokens) an item, in stream order.
 
 import itertools
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,14 @@ def training_stream(families: list[Family], seed: int, count: int) -> list[Sampl
     return [item.sample() for item in itertools.islice(stream(families, seed, "train"), count)]
 
 
-def held_out(families: list[Family], count: int, seed: int = HELD_OUT_SEED) -> list[Sample]:
-    """Different puzzles that nothing is ever trained on."""
+def held_out(
+    families: list[Family], count: int, levels: Collection[int] = (), seed: int = HELD_OUT_SEED
+) -> list[Sample]:
+    """Different puzzles that nothing is ever trained on, of all levels or of those named."""
     samples: dict[tuple[str, tuple[bytes, ...]], Sample] = {}
-    for item in stream(families, seed, "held_out"):
+    for item in stream(families, seed, "held_out") if count else ():
+        if levels and item.level not in levels:
+            continue
         sample = item.sample()
         samples.setdefault((sample.question, sample.images), sample)
         if len(samples) == count:

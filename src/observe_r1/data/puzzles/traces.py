@@ -3,6 +3,7 @@
 observe_think_answer   <observe>…</observe>⏎<think>…</think>⏎<answer>…</answer>
 think_observe_answer   <think>… <observe>…</observe> …</think>⏎<answer>…</answer>
 think_answer           <think>…</think>⏎<answer>…</answer>
+think_or_not           the same
 sketch                 <sketch>1. …</sketch>⏎<answer>…</answer>
 event_facts            <facts>…</facts>⏎<think>…</think>⏎<answer>…</answer>
 answer                 <answer>…</answer>
@@ -20,6 +21,7 @@ RENDERED_GRAMMARS = (
     "observe_think_answer",
     "think_observe_answer",
     "think_answer",
+    "think_or_not",
     "sketch",
     "event_facts",
     "answer",
@@ -44,7 +46,7 @@ def render(trace: Trace, grammar: str = "observe_think_answer", style: Style = "
     elif grammar == "think_observe_answer":
         inside = f"First I look. {_tag('observe', trace.observe)} {think}"
         sections = [_tag("think", inside), answer]
-    elif grammar == "think_answer":
+    elif grammar in ("think_answer", "think_or_not"):
         sections = [_tag("think", think), answer]
     elif grammar == "sketch":
         steps = [trace.observe, think] if style == "full" else [think]

@@ -113,8 +113,7 @@ class Pictures:
                     return b"" if picture.format in KEPT_FORMATS else _encode(picture)
         except Image.DecompressionBombError as error:
             return BadRow("image too large", str(error)[:120])
-        # Pillow's decoders raise whatever their input makes them raise; the row is then unreadable.
-        except Exception as error:
+        except Exception as error:  # decoders raise whatever their input makes them raise
             return BadRow("image unreadable", f"{type(error).__name__}: {str(error)[:120]}")
 
 

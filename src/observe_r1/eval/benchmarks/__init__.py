@@ -26,6 +26,7 @@ def get_benchmark(name: str) -> Benchmark:
     if name not in BENCHMARKS:
         raise ConfigError(
             f"there is no benchmark '{name}'.{did_you_mean(name, BENCHMARKS)} Others run through "
-            "lmms-eval, or as a data folder: observe-r1 data import … then --data."
+            "lmms-eval (--benchmark lmms:TASK), or as a data folder: observe-r1 data import … "
+            "then --data."
         )
     return BENCHMARKS[name]

@@ -7,7 +7,7 @@ own only with a judge; without one it is called "rule extraction, not official".
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from observe_r1.data.sources.base import Adapter
 from observe_r1.grading import extract_answer
@@ -20,6 +20,10 @@ Marks = Mapping[str, float]
 
 Figure = tuple[float | None, Mapping[str, float]]
 """The benchmark's number, None when nothing was answered, and its own breakdown."""
+
+
+Judging = Literal["none", "extract", "compare", "pick"]
+"""What the published scoring asks a language model for; see ``judge``."""
 
 
 def no_facts(row: Row) -> dict[str, Any]:
@@ -40,7 +44,7 @@ class Benchmark:
 
     Example:
         Benchmark(name="mathvision", title="MATH-Vision", adapter=mathvision.ADAPTER,
-                  hub="MathLLMs/MathVision:default/testmini", needs_judge=False,
+                  hub="MathLLMs/MathVision:default/testmini",
                   columns=("id", "question", "answer"), is_right=is_right, combine=mean_by(family))
     """
 
@@ -50,20 +54,24 @@ class Benchmark:
     """How a row becomes a question, with its status."""
     hub: str
     """Where the files are published: ``owner/name:config/split``."""
-    needs_judge: bool
-    """Whether the published scoring asks a language model."""
     columns: tuple[str, ...]
     """Columns that must be there: their absence means another version of the file."""
     is_right: Callable[[Sample, str], bool]
     """The benchmark's own rule, on the text of a completion."""
     combine: Callable[[Sequence[Sample], Marks], Figure]
     """From marks to the benchmark's figure and its breakdown."""
+    judging: Judging = "none"
+    """What the published scoring asks a language model for."""
     facts: Callable[[Row], dict[str, Any]] = no_facts
     """What of a row the own rule needs beside question and answer."""
     prepare: Callable[[Row], Row] = as_it_is
     """Changes to a row before the adapter reads it."""
     expand: Callable[[Sample], list[Sample]] = asked_once
     """The ways in which one question is asked."""
+
+    @property
+    def needs_judge(self) -> bool:
+        return self.judging != "none"
 
 
 @dataclass(frozen=True, slots=True)

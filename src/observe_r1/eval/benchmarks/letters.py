@@ -7,8 +7,16 @@ an option's text        when no letter stands by itself and exactly one option o
 import re
 from collections.abc import Sequence
 
+from observe_r1.eval.benchmarks.base import said
+from observe_r1.types import Sample
+
 _BRACKETED = re.compile(r"\(\s*([A-Z])\s*\)")
 _ALONE = re.compile(r"(?<![A-Za-z0-9'’])([A-Z])(?=[.):,\s]|$)")
+
+
+def picks_gold(sample: Sample, text: str) -> bool:
+    """The rule of most benchmarks with options: the answer that is stated picks the gold letter."""
+    return pick_option(said(text), sample.options) == sample.answer
 
 
 def option_letters(count: int) -> str:

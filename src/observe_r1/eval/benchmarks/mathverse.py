@@ -8,8 +8,8 @@ from typing import Any
 
 from observe_r1.data.sources.base import split_options
 from observe_r1.data.sources.mathverse import ADAPTER
-from observe_r1.eval.benchmarks.base import Benchmark, Row, mean_by, said
-from observe_r1.eval.benchmarks.letters import pick_option
+from observe_r1.eval.benchmarks.base import Benchmark, Row, mean_by
+from observe_r1.eval.benchmarks.letters import picks_gold
 from observe_r1.grading import grade
 from observe_r1.types import Sample
 
@@ -35,7 +35,7 @@ def facts(row: Row) -> dict[str, Any]:
 
 def is_right(sample: Sample, text: str) -> bool:
     if sample.options:
-        return pick_option(said(text), sample.options) == sample.answer
+        return picks_gold(sample, text)
     return grade(text, sample.answer, kind=sample.kind, extract="plain").correct
 
 
@@ -44,7 +44,7 @@ BENCHMARK = Benchmark(
     title="MathVerse testmini",
     adapter=ADAPTER,
     hub="AI4Math/MathVerse:testmini/testmini",
-    needs_judge=True,
+    judging="compare",
     columns=("sample_index", "problem_version", "question", "answer", "question_type"),
     prepare=prepare,
     facts=facts,

@@ -49,7 +49,6 @@ BENCHMARK = Benchmark(
     title="MATH-Vision",
     adapter=ADAPTER,
     hub="MathLLMs/MathVision:default/testmini",
-    needs_judge=False,
     columns=("id", "question", "answer", "options", "subject"),
     facts=facts,
     is_right=is_right,

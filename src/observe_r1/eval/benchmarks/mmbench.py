@@ -20,8 +20,8 @@ from observe_r1.data.sources.base import (
     optional_text,
     text_of,
 )
-from observe_r1.eval.benchmarks.base import Benchmark, Figure, Marks, family_of, mean_by, said
-from observe_r1.eval.benchmarks.letters import option_letters, pick_option
+from observe_r1.eval.benchmarks.base import Benchmark, Figure, Marks, family_of, mean_by
+from observe_r1.eval.benchmarks.letters import option_letters, picks_gold
 from observe_r1.types import Sample
 
 
@@ -65,10 +65,6 @@ def expand(sample: Sample) -> list[Sample]:
     ]
 
 
-def is_right(sample: Sample, text: str) -> bool:
-    return pick_option(said(text), sample.options) == sample.answer
-
-
 def combine(samples: Sequence[Sample], marks: Marks) -> Figure:
     """Right in all turns, over the questions all of whose turns were answered; with several answers
     a turn, the product of their shares."""
@@ -99,9 +95,9 @@ BENCHMARK = Benchmark(
         read=read_row,
     ),
     hub="lmms-lab/MMBench:en/dev",
-    needs_judge=True,
+    judging="pick",
     columns=("index", "question", "A", "B", "answer", "image"),
-    is_right=is_right,
+    is_right=picks_gold,
     combine=combine,
     expand=expand,
 )

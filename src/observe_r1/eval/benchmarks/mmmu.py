@@ -54,7 +54,6 @@ BENCHMARK = Benchmark(
     title="MMMU validation",
     adapter=ADAPTER,
     hub="MMMU/MMMU:default/validation",
-    needs_judge=False,
     columns=("id", "question", "options", "answer", "question_type", "image_1"),
     facts=facts,
     is_right=is_right,

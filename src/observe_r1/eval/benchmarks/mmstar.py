@@ -21,9 +21,8 @@ from observe_r1.data.sources.base import (
     optional_text,
     text_of,
 )
-from observe_r1.eval.benchmarks.base import Benchmark, family_of, mean_by, said
-from observe_r1.eval.benchmarks.letters import pick_option
-from observe_r1.types import Sample
+from observe_r1.eval.benchmarks.base import Benchmark, family_of, mean_by
+from observe_r1.eval.benchmarks.letters import picks_gold
 
 _OPTIONS = re.compile(r"\s*Options:\s*(?=A\s*[:.])", re.I)
 _OPTION = re.compile(r"(?:^|,\s*|\n\s*)([A-H])\s*[:.]\s*")
@@ -66,10 +65,6 @@ def split_listed(text: str) -> tuple[str, ...]:
     return tuple(options)
 
 
-def is_right(sample: Sample, text: str) -> bool:
-    return pick_option(said(text), sample.options) == sample.answer
-
-
 BENCHMARK = Benchmark(
     name="mmstar",
     title="MMStar",
@@ -81,8 +76,7 @@ BENCHMARK = Benchmark(
         read=read_row,
     ),
     hub="Lin-Chen/MMStar:val/val",
-    needs_judge=False,
     columns=("index", "question", "image", "answer", "category"),
-    is_right=is_right,
+    is_right=picks_gold,
     combine=mean_by(family_of),
 )

@@ -8,6 +8,7 @@ from observe_r1.eval.benchmarks.base import Benchmark, Official
 from observe_r1.types import Sample
 
 OFFICIAL_RULE = "official rule"
+WITH_A_JUDGE = "official rule with a judge"
 NOT_OFFICIAL = "rule extraction, not official: the published scoring asks a judge"
 
 Row = Mapping[str, Any]
@@ -22,7 +23,7 @@ def score_official(
     by_id = {sample.id: sample for sample in samples}
     asked = [(by_id[row["sample_id"]], row["text"]) for row in rows if row["sample_id"] in by_id]
     if benchmark.needs_judge and judge is not None:
-        verdicts, rule = judge(asked), "official rule with a judge"
+        verdicts, rule = judge(asked), WITH_A_JUDGE
     else:
         verdicts = [benchmark.is_right(sample, text) for sample, text in asked]
         rule = NOT_OFFICIAL if benchmark.needs_judge else OFFICIAL_RULE

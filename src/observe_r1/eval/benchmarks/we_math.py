@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from observe_r1.data.sources.we_math import ADAPTER
-from observe_r1.eval.benchmarks.base import Benchmark, Figure, Marks, Row, said
-from observe_r1.eval.benchmarks.letters import pick_option
+from observe_r1.eval.benchmarks.base import Benchmark, Figure, Marks, Row
+from observe_r1.eval.benchmarks.letters import picks_gold
 from observe_r1.types import Sample
 
 MASTERY = "complete mastery"
@@ -31,10 +31,6 @@ MEMORISATION = "rote memorisation"
 
 def facts(row: Row) -> dict[str, Any]:
     return {"problem": str(row.get("ID")), "key": str(row.get("key"))}
-
-
-def is_right(sample: Sample, text: str) -> bool:
-    return pick_option(said(text), sample.options) == sample.answer
 
 
 def combine(samples: Sequence[Sample], marks: Marks) -> Figure:
@@ -79,9 +75,8 @@ BENCHMARK = Benchmark(
     title="We-Math testmini",
     adapter=ADAPTER,
     hub="We-Math/We-Math:default/testmini",
-    needs_judge=False,
     columns=("ID", "question", "option", "answer", "key"),
     facts=facts,
-    is_right=is_right,
+    is_right=picks_gold,
     combine=combine,
 )

@@ -12,12 +12,16 @@ class RunPage {
 
   // Draw everything once; ``parts`` are the pieces that a live page renders anew.
   render(data, back) {
-    renderTop(document.getElementById("top"), data.name, SECTIONS, back);
+    this.renderTop(data, back);
     this.parts = { summary: renderSummary, findings: renderFindings, ran: renderOverview, table: renderTable, ladder: renderLadder };
     const drawn = (name) => (this.shown[name] = this.parts[name](data));
     replace(document.getElementById("content"), drawn("summary"), drawn("findings"), drawn("ran"),
       drawn("table"), this.charts.render(data.curves, data.averaged), drawn("ladder"), this.groups.render(data.choices));
     foot(data);
+  }
+
+  renderTop(data, back) {
+    renderTop(document.getElementById("top"), data.name, SECTIONS, back);
   }
 
   // Only what changed is replaced, so that scrolling, filters and open boxes stay as they are.
@@ -54,7 +58,8 @@ async function startView(data) {
   if (data.base === "/") return startRuns(source);
   const page = new RunPage(source);
   let shown = await source.fetch("payload");
-  page.render(shown, shown.single ? null : "/");
+  const back = (data) => (data.single ? null : "/");
+  page.render(shown, back(shown));
   window.observeR1 = { source, page };
   await page.groups.search(0);
   document.documentElement.dataset.ready = "true";
@@ -65,8 +70,12 @@ async function startView(data) {
       const state = await source.fetch("state");
       note.textContent = state.text;
       note.hidden = !state.text;
-      if (state.revision !== shown.revision) {
+      if (state.revision !== shown.revision || state.single !== shown.single) {
         const next = await source.fetch("payload");
+        if (next.single !== shown.single) {
+          page.renderTop(next, back(next));
+          document.getElementById("top").append(note);
+        }
         page.update(next, shown);
         shown = next;
         if (page.groups.offset === 0) await page.groups.search(0, true);

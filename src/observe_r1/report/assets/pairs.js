@@ -8,7 +8,7 @@ function renderRuns(data) {
     scrollable("Runs", el("table", {},
       el("thead", {}, el("tr", {}, ["", "Run", "Recipe", "Model", "Data", "Steps"].map((name) => el("th", { scope: "col" }, name || el("span", { class: "sr" }, "Letter"))))),
       el("tbody", {}, data.runs.map((run, place) => el("tr", {},
-        el("td", {}, el("i", { class: `swatch ${LINE_COLOURS[place % 8]}` }), ` ${run.letter}`),
+        el("td", { class: "number" }, el("i", { class: `swatch ${LINE_COLOURS[place % 8]}` }), ` ${run.letter}`),
         el("th", { scope: "row" }, run.name), el("td", {}, run.recipe), el("td", {}, run.model), el("td", {}, run.data),
         el("td", { class: "number" }, count(run.steps))))))),
     data.problems.length > 0 && el("div", { class: "problems", role: "note" },
@@ -17,7 +17,7 @@ function renderRuns(data) {
 
 function renderDifferences(data) {
   return section("differences", "Differences",
-    `Against ${data.runs[0].letter}, on the same questions. A difference whose 95 % interval does not hold zero is marked.`,
+    `Against ${data.runs[0].letter}, on the same questions. A difference whose 95 % interval does not hold zero has a star.`,
     data.differences.length === 0 && el("p", { class: "faint" }, "The runs have no questions in common, so nothing can be paired."),
     data.differences.length > 0 && scrollable("Differences", el("table", {},
       el("thead", {}, el("tr", {}, ["Measured on", "Run", "Questions", "First", "This", "Difference", "95 % interval", "Won", "Lost"]
@@ -26,8 +26,8 @@ function renderDifferences(data) {
         el("th", { scope: "row" }, row.on), el("td", {}, row.run),
         el("td", { class: "number" }, count(row.questions)),
         el("td", { class: "number" }, percent(row.first, 1)), el("td", { class: "number" }, percent(row.second, 1)),
-        el("td", { class: `number ${row.clear ? (row.value > 0 ? "right" : "wrong") : ""}` }, el("b", {}, signedPoints(row.value)), row.clear && el("span", { class: "sr" }, " (clear)")),
-        el("td", { class: "number" }, `${signedPoints(row.low)} to ${signedPoints(row.high)}`),
+        el("td", { class: `number ${row.clear ? (row.value > 0 ? "right" : "wrong") : ""}` }, el("b", {}, signedPoints(row.value)), row.clear && [el("span", { "aria-hidden": "true" }, " *"), el("span", { class: "sr" }, " (clear)")]),
+        el("td", { class: "number" }, `${signed(100 * row.low, 1)} to ${signed(100 * row.high, 1)}`),
         el("td", { class: "number" }, count(row.won)), el("td", { class: "number" }, count(row.lost))))))));
 }
 

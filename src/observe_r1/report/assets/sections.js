@@ -14,7 +14,7 @@ function renderTop(node, title, links, back) {
 }
 
 function renderSummary(data) {
-  const tiles = data.key.map((entry) => el("div", { class: "tile" },
+  const tiles = data.key.map((entry) => "to" in entry ? changeTile(entry) : el("div", { class: "tile" },
     el("b", {}, "share" in entry ? percent(entry.share, 1) : count(entry.value),
       entry.of && entry.of !== entry.value && el("small", {}, ` of ${count(entry.of)}`)),
     el("span", {}, entry.label)));
@@ -26,6 +26,14 @@ function renderSummary(data) {
     data.problems.length > 0 && el("div", { class: "problems", role: "note" },
       el("strong", {}, "Not everything could be read"),
       el("ul", {}, data.problems.map((problem) => el("li", {}, problem)))));
+}
+
+function changeTile(change) {
+  const sure = change.low > 0 ? "right" : change.high < 0 ? "wrong" : "";
+  return el("div", { class: "tile gain", title: `${change.first} → ${change.second}, the same ${count(change.questions)} questions` },
+    el("b", {}, `${percent(change.from, 1)} → ${percent(change.to, 1)}`),
+    el("span", {}, `${change.label}: `, el("em", { class: sure }, signedPoints(change.value)),
+      ` (95 %: ${signed(100 * change.low, 1)} to ${signed(100 * change.high, 1)})`));
 }
 
 function renderFindings(data) {

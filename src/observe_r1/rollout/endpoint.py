@@ -5,10 +5,11 @@ every length is the server's own count. Servers that cache prefixes compute the 
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
-from observe_r1.config.rollout import Sampling
+from observe_r1.config.rollout import Endpoint, Sampling
 from observe_r1.endpoints import ChatReply, ChatRequest, EndpointClient, user_message
 from observe_r1.errors import EngineError
 from observe_r1.text import format_question
@@ -22,23 +23,23 @@ class EndpointEngine:
     """A rollout engine whose model lives elsewhere; its weights cannot be changed.
 
     Example:
-        engine = EndpointEngine(["http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"])
+        engine = EndpointEngine(Endpoint(base_url=("http://gpu-1:8000/v1", "http://gpu-2:8000/v1")))
     """
 
-    def __init__(
-        self,
-        urls: Sequence[str],
-        *,
-        model: str = "",
-        api_key: str | None = None,
-        max_concurrency: int = 16,
-        timeout_seconds: float = 600.0,
-        max_retries: int = 5,
-    ) -> None:
+    def __init__(self, config: Endpoint) -> None:
         self.client = EndpointClient(
-            urls, model=model, api_key=api_key, max_concurrency=max_concurrency,
-            timeout_seconds=timeout_seconds, max_retries=max_retries,
-        )  # fmt: skip
+            config.urls,
+            model=config.model,
+            api_key=os.environ.get(config.api_key_variable),
+            max_concurrency=config.max_concurrency,
+            timeout_seconds=config.timeout_seconds,
+            max_retries=config.max_retries,
+        )
+
+    @property
+    def model(self) -> str:
+        """The name that the server knows the model by."""
+        return self.client.model
 
     def generate(
         self,
@@ -64,7 +65,7 @@ class EndpointEngine:
             groups.append(RolloutGroup(sample=sample, completions_G=completions, step=step))
         return groups
 
-    def sync(self, policy: Any) -> None:
+    def sync(self, policy: Any, version: int = 0) -> None:
         raise EngineError(
             f"A {type(policy).__name__} cannot be sent to an endpoint, whose weights are its own. "
             "Endpoints serve probing and evaluation; train with engine.type=shared_prefill or vllm."

@@ -1,0 +1,150 @@
+"""Traces: responses that are learnt from, whoever wrote them, in a folder of their own.
+
+    traces.jsonl    {"sample_id": "puzzles-counting-2-1-7", "response": "<think>2 + 1</think>…",
+                     "grammar": "think_answer", "origin": "solver", "stage": "teach", …}
+    samples.jsonl   the questions, as in a run folder
+    images/         their pictures
+
+What ``teach`` and ``sample`` write and ``sft`` and ``dpo`` read. A preference pair is two traces of
+one question: the chosen one and the rejected one may come from different stages.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from observe_r1.errors import DataError
+from observe_r1.records import IMAGES, append_rows, read_rows, sample_row, to_line, write_atomic
+from observe_r1.types import Sample
+
+TRACES, SAMPLES = "traces.jsonl", "samples.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceRow:
+    """One response to one question, where it came from, and what is known of it.
+
+    Example:
+        TraceRow(sample_id="puzzles-counting-2-1-7", grammar="think_answer",
+                 response="<think>2 + 1</think>\\n<answer>3</answer>", origin="solver")
+    """
+
+    sample_id: str
+    response: str
+    """What is learnt to be written, without end token."""
+    grammar: str
+    """The grammar that the response is written in; its system prompt asks for it."""
+    system_prompt: str | None = None
+    """None: the grammar's own; empty: none at all."""
+    origin: str = ""
+    """Who wrote it: ``solver``, a model's name, a file's."""
+    stage: str = ""
+    """The stage that wrote it first: traces of several rounds can be told apart."""
+    transforms: tuple[str, ...] = ()
+    """What has been done to it since, in order."""
+    correct: bool | None = None
+    """Graded against the gold; None: not graded."""
+    num_tokens: int | None = None
+    """Of the response, as its writer counted; None: not counted."""
+    truncated: bool = False
+    """Cut off by the token limit."""
+    perplexity: float | None = None
+    """exp of the mean negative log-prob of a token, under the model named by the stage that
+    measured it; None: not measured."""
+    solve_rate: float | None = None
+    """Share of the responses drawn to this question that were correct; None: not drawn."""
+    caption: str = ""
+    """What is in the picture, in words, where the writer said it."""
+    sketch: str = ""
+    """The reasoning in brief, where the writer gave it."""
+    difficulty: float | None = None
+    """0 (easy) to 1 (hard), where the writer knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSet:
+    """Traces and the questions they answer.
+
+    Example:
+        TraceSet(rows=(row,), samples={sample.id: sample})
+    """
+
+    rows: tuple[TraceRow, ...]
+    samples: Mapping[str, Sample] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sample(self, row: TraceRow) -> Sample:
+        return self.samples[row.sample_id]
+
+    def with_rows(self, rows: Iterable[TraceRow]) -> "TraceSet":
+        return TraceSet(tuple(rows), self.samples)
+
+
+def write_traces(folder: Path, traces: TraceSet) -> None:
+    """The rows and the questions they need; the rows come last and whole."""
+    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    keep_samples(
+        folder, [traces.samples[i] for i in dict.fromkeys(r.sample_id for r in traces.rows)]
+    )
+    write_atomic(folder / TRACES, "".join(to_line(asdict(row)) for row in traces.rows))
+
+
+def keep_samples(folder: Path, samples: Iterable[Sample]) -> None:
+    """Add the questions that ``samples.jsonl`` lacks."""
+    path = folder / SAMPLES
+    known = {row["sample_id"] for row in read_rows(path)} if path.exists() else set()
+    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    append_rows(path, (sample_row(sample, folder) for sample in samples if sample.id not in known))
+
+
+def read_traces(folder: Path) -> TraceSet:
+    """The traces of a folder with their questions and pictures."""
+    path = folder / TRACES
+    if not path.exists():
+        raise DataError(
+            f"{folder} holds no traces: there is no {TRACES} in it. Name a stage that writes "
+            "traces (teach, sample), a folder of such a stage, or a file of chats with images."
+        )
+    samples = {sample.id: sample for sample in read_samples_of(folder)}
+    rows = tuple(_read_row(row, path) for row in read_rows(path))
+    if missing := sorted({row.sample_id for row in rows} - samples.keys()):
+        raise DataError(
+            f"{path}: {len(missing)} traces answer questions that are not in {SAMPLES}, for "
+            f"example '{missing[0]}'. The folder is incomplete; copy it again or make it anew."
+        )
+    return TraceSet(rows, samples)
+
+
+def read_samples_of(folder: Path) -> Iterator[Sample]:
+    """The questions of a run folder or a folder of traces."""
+    for row in read_rows(folder / SAMPLES):
+        yield Sample(
+            id=row["sample_id"],
+            question=row["question"],
+            answer=row["answer"],
+            kind=row["kind"],
+            images=tuple((folder / name).read_bytes() for name in row.get("images") or ()),
+            options=tuple(row.get("options") or ()),
+            family=row.get("family"),
+            level=row.get("level"),
+            rung=row.get("rung"),
+        )
+
+
+def _read_row(row: Mapping[str, Any], path: Path) -> TraceRow:
+    try:
+        return TraceRow(**{**row, "transforms": tuple(row.get("transforms") or ())})
+    except TypeError as error:
+        raise DataError(
+            f"{path} has a row that is no trace ({error}). A row needs sample_id, response and "
+            "grammar; write it with a teach or sample stage."
+        ) from None
+
+
+def join(parts: Sequence[TraceSet]) -> TraceSet:
+    """Several sets as one, in order."""
+    samples = {key: sample for part in parts for key, sample in part.samples.items()}
+    return TraceSet(tuple(row for part in parts for row in part.rows), samples)

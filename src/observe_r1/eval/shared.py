@@ -1,0 +1,75 @@
+"""An evaluation by many workers: batches of questions through ``observe_r1.shared``.
+
+The answers are those that one worker alone would give: a batch is answered from (seed, its number),
+whoever takes it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from observe_r1.config.evaluation import Evaluation
+from observe_r1.eval.run import (
+    PREDICTIONS,
+    answer,
+    claim_folder,
+    fingerprint,
+    refuse_twins,
+    score_folder,
+)  # fmt: skip
+from observe_r1.eval.scores import Scores
+from observe_r1.records import append_rows
+from observe_r1.rollout.base import RolloutEngine
+from observe_r1.shared import Block, BlockRows, Bucket, SharedWork, ShareSettings
+from observe_r1.types import Sample
+
+
+def shared_evaluation(
+    samples: Sequence[Sample],
+    config: Evaluation,
+    bucket: Bucket,
+    *,
+    model: str,
+    spool: Path,
+    settings: ShareSettings,
+) -> SharedWork:
+    """This worker's part in one evaluation; a block is a batch of it."""
+    refuse_twins(samples)
+    asked = config.model_dump(mode="json") | {"model": model, "questions": fingerprint(samples)}
+    return SharedWork(
+        bucket,
+        identity={"work": "evaluation", **asked},
+        num_items=len(samples),
+        target="answers",
+        spool=spool,
+        settings=settings.model_copy(update={"block_size": config.batch_size}),
+    )
+
+
+def work_on_evaluation(
+    work: SharedWork,
+    samples: Sequence[Sample],
+    engine: RolloutEngine,
+    config: Evaluation,
+    tick: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Answer batches until none is left; how many are still missing, in other hands."""
+
+    def do(block: Block, rows: BlockRows) -> Sequence[str]:
+        if not rows.before:  # a batch is answered as a whole
+            batch = list(samples[block.start : block.stop])
+            rows.add(answer(engine, batch, config, block.number))
+        tick(block.stop - block.start)
+        return ()
+
+    return work.run(do, tick).missing
+
+
+def collect(
+    work: SharedWork, samples: Sequence[Sample], config: Evaluation, out: Path, model: str
+) -> Scores:
+    """Predictions in the order of the questions, and their scores, as one worker writes them."""
+    out.mkdir(parents=True, exist_ok=True)
+    claim_folder(out, config, samples, model)
+    for _, rows in work.results():
+        append_rows(out / PREDICTIONS, rows)
+    return score_folder(out, samples, config, model)

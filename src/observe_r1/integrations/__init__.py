@@ -1,0 +1,1 @@
+"""Other engines that train our recipes. We write no distributed engine: we plug into one."""

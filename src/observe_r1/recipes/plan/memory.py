@@ -1,0 +1,119 @@
+"""What a GPU must hold, part by part, in GB (10⁹ bytes).
+
+    always      weights · gradients · float32 copies and moments · reference · what sampling needs
+    in turns    rollout: keys and values, vLLM's own      update: activations, logits
+
+The larger of the turns counts.
+"""
+
+from dataclasses import dataclass
+
+from observe_r1.config.stages import RLStage
+from observe_r1.recipes.plan.seconds import BYTES, Layout, trained_parameters
+from observe_r1.recipes.plan.shapes import ModelShape
+from observe_r1.recipes.plan.workload import Workload
+
+MOMENTS = {"adamw": 2, "sgd": 0}
+LOGIT_COPIES = 4
+"""Float32 arrays as large as a chunk's logits that exist together."""
+SLACK = 1.06
+"""Holes that an allocator leaves."""
+CONTEXT_GB = 1.2
+"""CUDA, NCCL and compiled kernels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Parts by name; those of ``rollout`` and ``update`` take turns."""
+
+    always: dict[str, float]
+    rollout: dict[str, float]
+    update: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        turns = max(sum(self.rollout.values()), sum(self.update.values()))
+        return sum(self.always.values()) + turns
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Everything that is not nothing, in order."""
+        found = {**self.always, **self.rollout, **self.update}
+        return {name: gb for name, gb in found.items() if gb >= 5e-4}
+
+
+def memory_of(
+    shape: ModelShape, stage: RLStage, work: Workload, layout: Layout, device_gb: float,
+    process_gb: float | None = None,
+) -> Memory:  # fmt: skip
+    """The memory of one process; ``process_gb`` is that of a process without a model."""
+    width = BYTES[stage.policy.dtype]
+    parts = layout.gpus if layout.sharded else 1
+    trained = trained_parameters(shape, stage)
+    whole = shape.parameters * width / 1e9
+    copied = width == 2  # half-precision weights are moved as float32 copies
+    moments = trained * 4 * (MOMENTS[stage.optimizer.type] + copied) / parts / 1e9
+    always = {
+        "weights": whole / parts,
+        "gradients": trained * (4 if copied else width) / parts / 1e9,
+        "optimizer": moments,
+        "reference": whole if stage.loss.kl.coefficient and not stage.policy.lora else 0.0,
+        "sampler's weights": whole if layout.sharded and stage.engine.type != "vllm" else 0.0,
+        "libraries": CONTEXT_GB if process_gb is None else process_gb,
+    }
+    rollout = {"vLLM": stage.engine.memory_share * device_gb} if stage.engine.type == "vllm" else {
+        "keys and values": SLACK * _cache_gb(shape, stage, work, width)
+    }  # fmt: skip
+    update = {
+        "activations": SLACK * _activations_gb(shape, stage, work, width),
+        "logits": _logits_gb(shape, stage, work),
+        "gathered layers": _gathered_gb(shape, width) if layout.sharded else 0.0,
+    }
+    return Memory(always, rollout, update)
+
+
+def _cache_gb(shape: ModelShape, stage: RLStage, work: Workload, width: int) -> float:
+    """Prompts once a group, and room for every completion at its longest."""
+    limit = getattr(stage.engine, "max_sequences", work.sequences)
+    live = min(work.sequences, limit)
+    tokens = live / work.group * work.lengths.prompt + live * stage.sampling.max_new_tokens
+    return tokens * 2 * shape.language.key * shape.language.layers * width / 1e9
+
+
+def tokens_kept(stage: RLStage, work: Workload) -> tuple[float, float]:
+    """Tokens and rows whose activations exist together: a micro-batch, at least one row."""
+    budget = stage.policy.max_tokens_per_microbatch
+    of_update = max(1.0, work.rows / work.updates)
+    rows = min(of_update, max(1, budget // max(work.row, 1)))
+    return rows * min(work.row, budget), rows
+
+
+def _activations_gb(shape: ModelShape, stage: RLStage, work: Workload, width: int) -> float:
+    tokens, rows = tokens_kept(stage, work)
+    tower = shape.language
+    keeps = stage.policy.gradient_checkpointing
+    layer = tower.kept_per_token
+    per_token = tower.layers * tower.hidden + layer if keeps else tower.layers * layer
+    numbers = tokens * per_token
+    frozen = stage.policy.lora or (stage.policy.freeze_vision and stage.policy.freeze_aligner)
+    if shape.vision is not None and not frozen:
+        vision = shape.vision
+        each = vision.layers * vision.hidden + vision.kept_per_token if keeps else (
+            vision.layers * vision.kept_per_token
+        )  # fmt: skip
+        numbers += rows * shape.patches(work.lengths.image) * each
+    return numbers * width / 1e9
+
+
+def _logits_gb(shape: ModelShape, stage: RLStage, work: Workload) -> float:
+    tokens, rows = tokens_kept(stage, work)
+    targets = min(tokens, rows * work.group * work.completion)
+    chunk = min(targets, stage.policy.logprob_chunk_tokens)
+    return chunk * shape.vocabulary * 4 * LOGIT_COPIES / 1e9
+
+
+def _gathered_gb(shape: ModelShape, width: int) -> float:
+    """Two layers at a time, and the unit that holds embeddings, vision tower and head."""
+    tower = shape.language
+    root = shape.parameters - tower.layers * tower.weights_per_layer
+    return (root + 2 * tower.weights_per_layer) * width * 2 / 1e9

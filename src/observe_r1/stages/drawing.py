@@ -1,0 +1,305 @@
+"""Responses are drawn until every question has enough; each is on disk before the next is asked.
+
+    questions ─▶ (asked greedily, without hint: only those answered wrong, or right, go on)
+              ─▶ rounds of responses ─▶ graded ─▶ drawn/rollouts.jsonl
+                    ▲                                  │
+                    └──── too few passed the filters ◀─┘
+
+The store is the probe's: append-only, a row a question and round, whole or not there at all. A
+stop, or a server that fails half way, loses what is on its way and nothing else.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Any
+
+from observe_r1.config.rollout import Sampling
+from observe_r1.config.sample import SampleStage
+from observe_r1.config.teach import TeachStage
+from observe_r1.config.traces import Hint
+from observe_r1.data.difficulty import ProbedCompletion
+from observe_r1.data.trace_filters import RowFilter
+from observe_r1.data.traces import TraceRow, TraceSet
+from observe_r1.errors import ConfigError, DataError, EngineError
+from observe_r1.grading import grade
+from observe_r1.probe.store import ProbeRow, ProbeStore, Stage
+from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.sampling import stable_seed
+from observe_r1.text import format_question, parse_response, system_prompt
+from observe_r1.types import Completion, RolloutGroup, Sample
+
+GREEDY: Stage = "direct"
+DRAWN: Stage = "reasoned"
+MAX_FAILURES = 10
+"""Calls that may fail before a server is given up."""
+
+WritingStage = SampleStage | TeachStage
+OnBatch = Callable[[Sequence[ProbeRow], int], None]
+"""Told about stored rows, and how many questions they are of."""
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+
+class Asker:
+    """Puts questions to an engine, with the hint or without it."""
+
+    def __init__(
+        self, engine: RolloutEngine, stage: WritingStage, known: TraceSet | None = None
+    ) -> None:
+        self.engine = engine
+        self.stage = stage
+        own = stage.system_prompt
+        self.prompt = system_prompt(stage.grammar) if own is None else own
+        self.shows_images = not isinstance(stage, TeachStage) or stage.show_images
+        self.known: Mapping[str, TraceRow] = {}
+        if known is not None:
+            self.known = {row.sample_id: row for row in reversed(known.rows)}
+
+    def can_ask(self, sample: Sample) -> bool:
+        """Whether everything that the hint speaks of is there for this question."""
+        hint = self.stage.hint
+        return hint is None or all(
+            self._value(name, sample) is not None for name in _PLACEHOLDER.findall(hint.text)
+        )
+
+    def ask(
+        self, samples: Sequence[Sample], count: int, *, greedy: bool, number: int
+    ) -> list[RolloutGroup]:
+        """``count`` responses to each question; ``number`` is the round."""
+        sampling = self.stage.sampling.greedy() if greedy else self.stage.sampling
+        hint = None if greedy else self.stage.hint
+        seed = stable_seed(self.stage.seed, "greedy" if greedy else number)
+        shown = [self._shown(sample) for sample in samples]
+        if hint is not None and hint.place == "response":
+            return self._go_on(shown, count, sampling, seed, hint)
+        prompt = self.prompt
+        if hint is not None and hint.place == "question":
+            shown = [self._with_hint(sample, hint) for sample in shown]
+        elif hint is not None:
+            prompt = f"{prompt}\n{hint.text}".strip()
+        return self.engine.generate(
+            shown, group_size=count, sampling=sampling, system_prompt=prompt, seed=seed
+        )
+
+    def _shown(self, sample: Sample) -> Sample:
+        if self.shows_images:
+            return sample
+        return replace(sample, images=(), question=sample.question.replace("<image>", "").strip())
+
+    def _with_hint(self, sample: Sample, hint: Hint) -> Sample:
+        question = f"{format_question(sample)}\n{self._text(hint, sample)}"
+        return replace(sample, question=question, options=())
+
+    def _text(self, hint: Hint, sample: Sample) -> str:
+        return _PLACEHOLDER.sub(lambda m: str(self._value(m[1], sample)), hint.text)
+
+    def _value(self, name: str, sample: Sample) -> str | None:
+        if name == "answer":
+            return sample.answer
+        row = self.known.get(sample.id)
+        if row is None:
+            return None
+        if name == "response":
+            return row.response
+        section = parse_response(row.response, row.grammar).first(name)
+        return section or (row.caption or None if name == "caption" else None)
+
+    def _go_on(
+        self, samples: Sequence[Sample], count: int, sampling: Sampling, seed: int, hint: Hint
+    ) -> list[RolloutGroup]:
+        """Responses that begin with the hint: it is written, and the model continues."""
+        from observe_r1.policy.prompts import extend
+        from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+
+        if not isinstance(self.engine, SharedPrefillEngine):
+            raise ConfigError(
+                f"{self.stage.name}.hint.place is 'response', which the built-in engine alone can "
+                "continue. Set engine.type = 'shared_prefill', or place the hint elsewhere."
+            )
+        tokenizer = self.engine.policy.processor.tokenizer
+        begun = [
+            tokenizer(self._text(hint, s), add_special_tokens=False, split_special_tokens=True)
+            ["input_ids"]
+            for s in samples
+        ]  # fmt: skip
+        prompts = [
+            extend(self.engine.policy.encode(sample, self.prompt), ids)
+            for sample, ids in zip(samples, begun, strict=True)
+        ]
+        completions_P = self.engine.complete(
+            prompts, [s.id for s in samples], group_size=count, sampling=sampling, seed=seed
+        )
+        return [
+            RolloutGroup(
+                sample=sample,
+                completions_G=tuple(
+                    replace(c, text=self._text(hint, sample) + c.text,
+                            token_ids=(*ids, *c.token_ids))
+                    for c in completions_G
+                ),
+            )
+            for sample, ids, completions_G in zip(samples, begun, completions_P, strict=True)
+        ]  # fmt: skip
+
+
+@dataclass(slots=True)
+class Drawer:
+    """Fills the store until every question has its responses."""
+
+    stage: WritingStage
+    asker: Asker
+    store: ProbeStore
+    workers: int
+    """Calls at the same time; more than one only for servers, which then get a question a call."""
+    on_batch: OnBatch
+
+    def run(self, questions: Sequence[Sample]) -> None:
+        askable = [sample for sample in questions if self.asker.can_ask(sample)]
+        if not askable:
+            raise DataError(
+                f"stage '{self.stage.name}': the hint {self.stage.hint.text!r} speaks of something "
+                f"that none of the {len(questions)} questions has. Name a section that the traces "
+                "of hint.of_traces have."
+                if self.stage.hint
+                else f"stage '{self.stage.name}' has no question to ask."
+            )
+        if self.stage.ask_if_greedy != "any":
+            self._ask_missing(askable, GREEDY, 1)
+            askable = self._answered_as_wanted(askable)
+        while pending := self._pending(askable):
+            for missing, samples in pending.items():
+                self._ask_missing(samples, DRAWN, missing)
+
+    def _answered_as_wanted(self, samples: Sequence[Sample]) -> list[Sample]:
+        wanted = self.stage.ask_if_greedy == "right"
+        found = {
+            row.sample_id for row in self.store.rows()
+            if row.stage == GREEDY and row.completions[0].correct is wanted
+        }  # fmt: skip
+        left = [sample for sample in samples if sample.id in found]
+        if not left:
+            raise DataError(
+                f"stage '{self.stage.name}': none of {len(samples)} questions was answered "
+                f"{self.stage.ask_if_greedy} greedily, so there is none to go on with. Ask other "
+                "questions, or set ask_if_greedy to 'any'."
+            )
+        return left
+
+    def _pending(self, samples: Sequence[Sample]) -> dict[int, list[Sample]]:
+        """The questions that need more, by how many responses they get next."""
+        stage = self.stage
+        passed = self._passed(samples) if stage.wanted is not None else {}
+        pending: dict[int, list[Sample]] = {}
+        for sample in samples:
+            drawn = self.store.num_rollouts(DRAWN, sample.id)
+            if stage.wanted is not None and passed.get(sample.id, 0) >= stage.wanted:
+                continue
+            missing = min(stage.attempts_per_round or stage.attempts, stage.attempts - drawn)
+            if missing > 0:
+                pending.setdefault(missing, []).append(sample)
+        return pending
+
+    def _passed(self, samples: Sequence[Sample]) -> dict[str, int]:
+        """How many responses of each question pass the filters that look at one trace."""
+        rules = [rule for rule in self.stage.filters if isinstance(rule, RowFilter)]
+        counts: dict[str, int] = {}
+        for row in to_traces(self.store.rows(), samples, self.stage, origin=""):
+            known = [r for r in rules if r.needs is None or getattr(row, r.needs) is not None]
+            if all(rule.keeps(row) for rule in known):
+                counts[row.sample_id] = counts.get(row.sample_id, 0) + 1
+        return counts
+
+    def _ask_missing(self, samples: Sequence[Sample], stage: Stage, count: int) -> None:
+        todo = [s for s in samples if stage != GREEDY or not self.store.num_rollouts(stage, s.id)]
+        failures: list[EngineError] = []
+        for rows in self._answers(todo, stage, count, failures):
+            self.store.append(rows)
+            self.on_batch(rows, len(rows))
+        if failures:
+            raise EngineError(
+                f"stage '{self.stage.name}': {len(failures)} calls failed, the last with: "
+                f"{failures[-1]} What was answered is kept; go on with --resume."
+            ) from failures[-1]
+
+    def _answers(
+        self, samples: Sequence[Sample], stage: Stage, count: int, failures: list[EngineError]
+    ) -> Iterator[list[ProbeRow]]:
+        """What each call brought; calls that failed are noted, and too many end it."""
+        if self.workers == 1:
+            size = self.stage.questions_per_batch
+            for begin in range(0, len(samples), size):
+                yield self._call(samples[begin : begin + size], stage, count)
+            return
+        with ThreadPoolExecutor(self.workers) as pool:
+            calls = [pool.submit(self._call, [sample], stage, count) for sample in samples]
+            try:
+                for call in as_completed(calls):
+                    try:
+                        yield call.result()
+                    except EngineError as error:
+                        failures.append(error)
+                        if len(failures) > MAX_FAILURES:
+                            return
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _call(self, samples: Sequence[Sample], stage: Stage, count: int) -> list[ProbeRow]:
+        rounds = [self.store.next_round(stage, sample.id) for sample in samples]
+        found: list[ProbeRow] = []
+        for number in sorted(set(rounds)):  # a round draws with numbers of its own
+            own = [s for s, r in zip(samples, rounds, strict=True) if r == number]
+            groups = self.asker.ask(own, count, greedy=stage == GREEDY, number=number)
+            found += [
+                ProbeRow(
+                    stage=stage, sample_id=sample.id, round=number,
+                    completions=tuple(
+                        _graded(c, sample, self.stage.extract) for c in group.completions_G
+                    ),
+                )
+                for sample, group in zip(own, groups, strict=True)
+            ]  # fmt: skip
+        return found
+
+
+def _graded(completion: Completion, sample: Sample, extract: Any) -> ProbedCompletion:
+    verdict = grade(
+        completion.text, sample.answer, kind=sample.kind, options=sample.options or None,
+        extract=extract,
+    )  # fmt: skip
+    logprobs = completion.logprobs
+    return ProbedCompletion(
+        text=completion.text,
+        answer=verdict.answer,
+        correct=verdict.correct,
+        num_tokens=completion.num_tokens,
+        truncated=completion.truncated,
+        perplexity=math.exp(-sum(logprobs) / len(logprobs)) if logprobs else None,
+    )
+
+
+def to_traces(
+    rows: Iterator[ProbeRow], samples: Sequence[Sample], stage: WritingStage, *, origin: str
+) -> list[TraceRow]:
+    """Everything drawn, question after question in their order, with each question's solve rate."""
+    drawn: dict[str, list[ProbeRow]] = {}
+    for row in rows:
+        if row.stage == DRAWN:
+            drawn.setdefault(row.sample_id, []).append(row)
+    traces = []
+    for sample in samples:
+        found = sorted(drawn.get(sample.id, ()), key=lambda row: row.round)
+        completions = [completion for row in found for completion in row.completions]
+        right = sum(completion.correct for completion in completions)
+        traces += [
+            TraceRow(
+                sample_id=sample.id, response=c.text, grammar=stage.grammar,
+                system_prompt=stage.system_prompt, origin=origin, stage=stage.name,
+                correct=c.correct, num_tokens=c.num_tokens, truncated=c.truncated,
+                perplexity=c.perplexity, solve_rate=right / len(completions),
+            )
+            for c in completions
+        ]  # fmt: skip
+    return traces

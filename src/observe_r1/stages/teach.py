@@ -1,0 +1,85 @@
+"""Traces from somebody else: the puzzles' solver, another checkpoint, a server, a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from observe_r1.config.rollout import Endpoint
+from observe_r1.config.teach import (
+    CheckpointTeacher,
+    FileTeacher,
+    GoldTeacher,
+    SolverTeacher,
+    TeachStage,
+)
+from observe_r1.data.chats import read_chats
+from observe_r1.data.traces import TraceRow, TraceSet, read_traces
+from observe_r1.records import append_rows
+from observe_r1.stages.handover import LoadPolicy, traces_folder
+from observe_r1.stages.solver import solve
+from observe_r1.stages.writing import METRICS, Notify, draw_traces, is_written, keep_traces
+from observe_r1.types import Sample
+
+
+def run_teach(
+    stage: TeachStage,
+    *,
+    teacher_model: str,
+    questions: Sequence[Sample],
+    run: Path,
+    policy: LoadPolicy,
+    known: TraceSet | None = None,
+    notify: Notify = lambda step, metrics: None,
+) -> None:
+    """Let the teacher write, filter, and keep the traces; ``teacher_model`` is where a checkpoint
+    teacher's weights are, or the name that a server knows its model by."""
+    if is_written(run):
+        return
+    match stage.teacher:
+        case SolverTeacher():
+            traces = _solved(stage, stage.teacher, questions)
+        case GoldTeacher():
+            traces = _golds(stage, questions)
+        case FileTeacher():
+            traces = _from_file(stage, stage.teacher)
+        case CheckpointTeacher() | Endpoint() as teacher:
+            engine = teacher if isinstance(teacher, Endpoint) else teacher.engine
+            traces = draw_traces(
+                stage, questions, model=teacher_model, engine=engine, origin=teacher.model,
+                run=run, notify=notify, known=known,
+            )  # fmt: skip
+    kept = keep_traces(stage, traces, run, policy)
+    if isinstance(stage.teacher, SolverTeacher | GoldTeacher | FileTeacher):
+        metrics = {"traces/written": float(len(traces)), "traces/kept": float(len(kept))}
+        append_rows(run / METRICS, [{"step": 1, **metrics}])
+        notify(1, metrics)
+
+
+def _solved(stage: TeachStage, teacher: SolverTeacher, questions: Sequence[Sample]) -> TraceSet:
+    families = [name for name in stage.questions.families if ":" in name]
+    rows = [
+        solve(
+            sample, teacher, grammar=stage.grammar, number=number, seed=stage.seed,
+            stage=stage.name, families=families,
+        )
+        for sample in questions
+        for number in range(stage.attempts)
+    ]  # fmt: skip
+    return TraceSet(tuple(rows), {sample.id: sample for sample in questions})
+
+
+def _golds(stage: TeachStage, questions: Sequence[Sample]) -> TraceSet:
+    rows = [
+        TraceRow(
+            sample_id=sample.id, response=f"<answer>{sample.answer}</answer>", grammar="answer",
+            system_prompt=stage.system_prompt, origin="gold", stage=stage.name, correct=True,
+        )
+        for sample in questions
+    ]  # fmt: skip
+    return TraceSet(tuple(rows), {sample.id: sample for sample in questions})
+
+
+def _from_file(stage: TeachStage, teacher: FileTeacher) -> TraceSet:
+    path = Path(teacher.path).expanduser()
+    if path.is_dir():
+        return read_traces(traces_folder(path))
+    return read_chats(path, stage.grammar)

@@ -1,0 +1,111 @@
+"""What ``teach`` and ``sample`` share: responses become traces, filtered, changed, and kept.
+
+drawn/          every response as it came: what was paid for stays
+metrics.jsonl   a row a batch
+traces.jsonl    what was kept; samples.jsonl and images/ are its questions
+traces.json     how many were written, what each filter and transform left out
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from observe_r1.config.rollout import Endpoint
+from observe_r1.config.sample import SampleStage
+from observe_r1.config.teach import TeachStage
+from observe_r1.data.traces import TRACES, TraceRow, TraceSet, write_traces
+from observe_r1.errors import DataError
+from observe_r1.probe.store import ProbeRow, ProbeStore
+from observe_r1.records import append_rows, read_rows, write_json
+from observe_r1.stages.drawing import Asker, Drawer, to_traces
+from observe_r1.stages.engines import EngineConfig, open_engine
+from observe_r1.stages.handover import LoadPolicy, refine
+from observe_r1.types import Sample
+
+CARD = "traces.json"
+DRAWN = "drawn"
+METRICS = "metrics.jsonl"
+Notify = Callable[[int, dict[str, float]], None]
+Stage = SampleStage | TeachStage
+
+
+def draw_traces(
+    stage: Stage, questions: Sequence[Sample], *, model: str, engine: EngineConfig, origin: str,
+    run: Path, notify: Notify, known: TraceSet | None = None,
+) -> TraceSet:  # fmt: skip
+    """Everything that a model or server answers; what is in the store is not asked again."""
+    workers = engine.max_concurrency if isinstance(engine, Endpoint) else 1
+    with (
+        ProbeStore(run / DRAWN, {"stage": stage.name}) as store,
+        open_engine(model, engine) as opened,
+    ):
+        asker = Asker(opened, stage, known)
+        rhythm = _Rhythm(run, stage.questions_per_batch, notify)
+        Drawer(stage, asker, store, workers, rhythm).run(questions)
+        rhythm.close()
+        rows = to_traces(store.rows(), questions, stage, origin=origin)
+    return TraceSet(tuple(rows), {sample.id: sample for sample in questions})
+
+
+class _Rhythm:
+    """A row of metrics for every so many questions, however they come."""
+
+    def __init__(self, run: Path, questions_per_row: int, notify: Notify) -> None:
+        self.path = run / METRICS
+        self.size, self.notify = questions_per_row, notify
+        self.step = sum(1 for _ in read_rows(self.path)) if self.path.exists() else 0
+        self._rows: list[ProbeRow] = []
+        self._last = time.perf_counter()
+
+    def __call__(self, rows: Sequence[ProbeRow], num_questions: int) -> None:
+        self._rows += rows
+        if len(self._rows) >= self.size:
+            self.close()
+
+    def close(self) -> None:
+        """Write what has come since the last row."""
+        if not self._rows:
+            return
+        drawn = [completion for row in self._rows for completion in row.completions]
+        now = time.perf_counter()
+        self.step += 1
+        metrics = {
+            "accuracy": sum(c.correct for c in drawn) / len(drawn),
+            "length": sum(c.num_tokens for c in drawn) / len(drawn),
+            "truncated": sum(c.truncated for c in drawn) / len(drawn),
+            "groups/drawn": float(len(self._rows)),
+            "tokens/generated": float(sum(c.num_tokens for c in drawn)),
+            "timing/step": now - self._last,
+        }
+        append_rows(self.path, [{"step": self.step, **metrics}])
+        self._rows, self._last = [], now
+        self.notify(self.step, metrics)
+
+
+def keep_traces(stage: Stage, traces: TraceSet, run: Path, policy: LoadPolicy) -> TraceSet:
+    """Filter, change and write; too few are refused, with what left them out."""
+    kept, said = refine(traces, stage.filters, stage.transforms, policy, seed=stage.seed)
+    if len(kept) < stage.at_least:
+        raise DataError(
+            f"stage '{stage.name}' wrote {len(kept)} traces and wants at least {stage.at_least}: "
+            f"of {len(traces)}, {said}. Filter less, draw more (attempts), or ask other questions; "
+            f"everything drawn is in {run / DRAWN}."
+        )
+    card = {"written": len(traces), "kept": len(kept), "how": said, **_shares(kept.rows)}
+    write_json(run / CARD, card)
+    write_traces(run, kept)
+    return kept
+
+
+def _shares(rows: Sequence[TraceRow]) -> dict[str, Any]:
+    graded = [row.correct for row in rows if row.correct is not None]
+    return {
+        "questions": len({row.sample_id for row in rows}),
+        "correct": sum(graded) / len(graded) if graded else None,
+    }
+
+
+def is_written(run: Path) -> bool:
+    """Whether the stage has come to its end: the traces are written last."""
+    return (run / TRACES).exists()

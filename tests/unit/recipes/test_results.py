@@ -1,0 +1,33 @@
+import json
+
+from observe_r1.recipes import load_recipe
+from observe_r1.recipes.results import measured, read_result, stage_diagram, stage_types
+
+RESULT = {
+    "title": "T", "quick": False, "method": "full",
+    "claims": [{"claim": "c", "verdict": v} for v in ("holds", "does not", "holds", "not decided")],
+    "arms": {
+        "grpo": {"seeds": [0, 1], "mean": {"accuracy": 0.4}},
+        "full": {"seeds": [0, 1], "mean": {"accuracy": 0.5, "length": 31.2, "seconds": 120.0}},
+    },
+}  # fmt: skip
+
+
+def test_the_methods_own_arm_and_its_verdicts(tmp_path):
+    (tmp_path / "ton.json").write_text(json.dumps(RESULT))
+    found = measured("ton", tmp_path)
+    assert found is not None
+    assert (found.accuracy, found.length, found.rollouts, found.seconds) == (0.5, 31.2, None, 120.0)
+    assert found.said == "holds (of 4: 2 hold, 1 do not, 1 not decided)"
+    assert found.seeds == 2
+
+
+def test_what_was_not_run_is_none(tmp_path):
+    assert measured("ton", tmp_path) is None
+    assert read_result("ton", tmp_path) is None
+
+
+def test_diagrams():
+    assert stage_types(load_recipe("specs")) == "rl → sample → sample → dpo → rl"
+    assert stage_diagram(load_recipe("ton")) == "thoughts (sample, from base) → sft → rl"
+    assert stage_types(load_recipe("rewarm")) == "teach → sft"  # a stage left out is not shown
