@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from observe_r1.probe.engines import open_engine
 
 from observe_r1.config.rollout import Sampling
 from observe_r1.data.agreement import compare_probes
@@ -21,13 +20,14 @@ from observe_r1.data.importing import import_rows
 from observe_r1.data.open_source import open_source
 from observe_r1.data.store import read_samples
 from observe_r1.probe import ProbeConfig, ProbeStore, probe, read_results
+from observe_r1.stages.engines import open_engine
 
 
 def measure(folder: Path, model: str, seed: int, config: ProbeConfig) -> dict[str, Difficulty]:
     config = config.model_copy(update={"seed": seed})
     store = folder / f"probe-{seed}"
-    with ProbeStore(store, config.identity(model)) as rows:
-        probe(read_samples(folder), open_engine(model), config, rows)
+    with open_engine(model) as engine, ProbeStore(store, config.identity(model)) as rows:
+        probe(read_samples(folder), engine, config, rows)
     return dict(read_results(store).difficulty)
 
 

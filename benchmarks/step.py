@@ -44,7 +44,7 @@ def build_model() -> Any:
 
     token = fakes.byte_tokenizer().convert_tokens_to_ids
     text = {
-        "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6,
+        "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 7,
         "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 4096,
         "max_position_embeddings": 4096, "tie_word_embeddings": True, "bos_token_id": None,
         "eos_token_id": token("<|im_end|>"), "pad_token_id": token("<|endoftext|>"),

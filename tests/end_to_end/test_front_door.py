@@ -158,25 +158,12 @@ def test_the_demonstration_end_to_end(places, tmp_path):
 
 @pytest.mark.slow
 def test_an_experiment_runs_stops_and_goes_on(places, tmp_path):
-    from observe_r1.experiments.plan import Experiment
+    from small_experiment import experiment as small
+
     from observe_r1.experiments.running import run_experiment, trials_of, write_results
     from observe_r1.experiments.verdicts import NOT_DECIDED
 
-    experiment = Experiment.model_validate(
-        {
-            "name": "small", "title": "Small", "recipe": "observe_r1", "model": places["model"],
-            "probed": 6, "overrides": ["rl.max_steps=2", "rl.curriculum.epochs=none", *SMALL],
-            "measure": {"questions": 4, "samples": 2, "curve_questions": 2, "curve_every": 1},
-            "arms": [
-                {"name": "full", "summary": "all", "seeds": 2},
-                {"name": "grpo", "summary": "plain", "seeds": 2, "mixing": "none",
-                 "overrides": ["rl.bonus=none", "rl.weight.type=uniform"]},
-            ],
-            "claims": [{"claim": "better", "better": "full", "worse": "grpo", "metric": "accuracy",
-                        "smallest": 0.1}],
-            "quick": {"arms": ["full"]},
-        }
-    )  # fmt: skip
+    experiment = small(places["model"])
     assert len(trials_of(experiment)) == 4
     seen = []
 

@@ -6,7 +6,7 @@ from families import FAMILIES, family_policy, family_prompt
 
 from observe_r1.config.rollout import Sampling
 from observe_r1.policy.pack import pack_group
-from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+from observe_r1.rollout.decoder import Decoder
 
 COMPLETIONS = ((21, 150, 33), (99, 60))
 FROZEN = {"freeze_vision": True, "freeze_aligner": True}
@@ -30,13 +30,12 @@ def test_kept_features_equal_the_plain_path(name: str) -> None:
         prompts = [family_prompt(policy, name, seed=n, images=n) for n in range(3)]
         rows = [pack_group(prompt, COMPLETIONS) for prompt in prompts]
         sampling = Sampling(temperature=0, max_new_tokens=6)
-        engine = SharedPrefillEngine(policy)
-        drawn = engine._decode(prompts, torch.zeros(3, 6), 1, sampling)
+        drawn = Decoder(policy, prompts, torch.zeros(3, 6), 1, sampling).run()
         results.append(([c.token_ids for c in drawn], policy.packed(rows).logprobs_N))
     assert results[0][0] == results[1][0]
     assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
     assert frozen.packed.vision.num_encoded == 3  # 0 + 1 + 2 images, in three uses
-    assert plain.packed.vision.num_encoded == 0
+    assert plain.packed.vision.num_encoded == 2 * 3  # once in the prefill, once in the pass
 
 
 def test_gradients_of_the_language_model_are_those_of_the_plain_path() -> None:

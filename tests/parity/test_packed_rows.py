@@ -7,6 +7,7 @@ import pytest
 import torch
 from families import CLOSE, FAMILIES, IMAGE, family_policy, family_prompt
 
+from observe_r1.policy import pieces
 from observe_r1.policy.family import base_model
 from observe_r1.policy.load import Policy
 from observe_r1.policy.pack import pack_group
@@ -51,6 +52,20 @@ def test_a_packed_row_equals_separate_rows(name: str, images: int) -> None:
     assert torch.allclose(found, wanted, atol=1e-5, rtol=0)
     difference = gradients(policy, found) - wanted_gradient
     assert difference.norm() < 1e-4 * wanted_gradient.norm()
+
+
+@pytest.mark.parametrize("longest", [1, 9, 14])
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "gemma3"])
+def test_bundles_of_any_size_give_the_same(name: str, longest: int, monkeypatch) -> None:
+    """One completion each, some with several, all in one."""
+    policy = family_policy(name)
+    row = pack_group(family_prompt(policy, name, seed=1), COMPLETIONS)
+    wanted = policy.packed([row]).logprobs_N
+    monkeypatch.setattr(pieces, "LONGEST_BUNDLE", longest)
+    found = policy.packed([row]).logprobs_N
+    assert torch.allclose(found, wanted, atol=1e-5, rtol=0)
+    difference = gradients(policy, found) - gradients(policy, wanted)
+    assert difference.norm() < 1e-5 * gradients(policy, policy.packed([row]).logprobs_N).norm()
 
 
 @pytest.mark.parametrize("name", FAMILIES)

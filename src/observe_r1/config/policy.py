@@ -46,6 +46,10 @@ class PolicyConfig(Config):
     gradient_checkpointing: bool = False
     """Compute activations twice, keep them once: less memory, a third more time."""
 
+    attention: Literal["auto", "pieces", "blocks"] = "auto"
+    """How packed rows are computed: ``pieces`` as ordinary SDPA calls, ``blocks`` as one
+    FlexAttention call (GPU only). ``auto``: blocks on a GPU, pieces elsewhere."""
+
     max_tokens_per_microbatch: int = Field(default=8192, ge=1)
     """Packed tokens of one forward and backward pass; a larger group is split, which repeats
     its prompt."""

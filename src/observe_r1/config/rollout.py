@@ -56,6 +56,10 @@ class SharedPrefill(Config):
     prefill_tokens: int = Field(default=16384, ge=1)
     """Prompt tokens computed in one forward pass."""
 
+    fixed_shapes: bool | None = None
+    """Decode in steps of fixed shapes, which a GPU replays from a recording (CUDA graphs); None:
+    on a GPU. The tokens are the same either way."""
+
 
 class VLLM(Config):
     """vLLM in this process, sharing the device; it has an environment of its own."""

@@ -9,11 +9,13 @@ What ``teach`` and ``sample`` write and ``sft`` and ``dpo`` read. A preference p
 one question: the chosen one and the rejected one may come from different stages.
 """
 
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from observe_r1.data.store import SampleSet
 from observe_r1.errors import DataError
 from observe_r1.records import IMAGES, append_rows, read_rows, sample_row, to_line, write_atomic
 from observe_r1.types import Sample
@@ -85,10 +87,8 @@ class TraceSet:
 
 def write_traces(folder: Path, traces: TraceSet) -> None:
     """The rows and the questions they need; the rows come last and whole."""
-    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
-    keep_samples(
-        folder, [traces.samples[i] for i in dict.fromkeys(r.sample_id for r in traces.rows)]
-    )
+    answered = dict.fromkeys(row.sample_id for row in traces.rows)
+    keep_samples(folder, (traces.samples[sample_id] for sample_id in answered))
     write_atomic(folder / TRACES, "".join(to_line(asdict(row)) for row in traces.rows))
 
 
@@ -108,7 +108,7 @@ def read_traces(folder: Path) -> TraceSet:
             f"{folder} holds no traces: there is no {TRACES} in it. Name a stage that writes "
             "traces (teach, sample), a folder of such a stage, or a file of chats with images."
         )
-    samples = {sample.id: sample for sample in read_samples_of(folder)}
+    samples = FolderSamples(folder)
     rows = tuple(_read_row(row, path) for row in read_rows(path))
     if missing := sorted({row.sample_id for row in rows} - samples.keys()):
         raise DataError(
@@ -118,20 +118,58 @@ def read_traces(folder: Path) -> TraceSet:
     return TraceSet(rows, samples)
 
 
-def read_samples_of(folder: Path) -> Iterator[Sample]:
-    """The questions of a run folder or a folder of traces."""
-    for row in read_rows(folder / SAMPLES):
-        yield Sample(
-            id=row["sample_id"],
+class FolderSamples(Mapping[str, Sample]):
+    """The questions of a run folder or a folder of traces, by id. A question's pictures are read
+    when it is asked for: those of all questions would not fit into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows = {row["sample_id"]: row for row in read_rows(folder / SAMPLES)}
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        row = self._rows[sample_id]
+        return Sample(
+            id=sample_id,
             question=row["question"],
             answer=row["answer"],
             kind=row["kind"],
-            images=tuple((folder / name).read_bytes() for name in row.get("images") or ()),
+            images=tuple((self._folder / name).read_bytes() for name in row.get("images") or ()),
             options=tuple(row.get("options") or ()),
             family=row.get("family"),
             level=row.get("level"),
             rung=row.get("rung"),
         )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+class SampleIndex(Mapping[str, Sample]):
+    """A sequence of samples by id, as lazy as the sequence is.
+
+    Example:
+        SampleIndex(read_samples(Path("data/mine")))["puzzles-counting-2-1-7"]
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        if isinstance(samples, SampleSet):
+            ids = samples.column("id").tolist()
+        else:
+            ids = [sample.id for sample in samples]
+        self._samples = samples
+        self._places = {sample_id: place for place, sample_id in enumerate(ids)}
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        return self._samples[self._places[sample_id]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def _read_row(row: Mapping[str, Any], path: Path) -> TraceRow:
@@ -146,5 +184,6 @@ def _read_row(row: Mapping[str, Any], path: Path) -> TraceRow:
 
 def join(parts: Sequence[TraceSet]) -> TraceSet:
     """Several sets as one, in order."""
-    samples = {key: sample for part in parts for key, sample in part.samples.items()}
-    return TraceSet(tuple(row for part in parts for row in part.rows), samples)
+    rows = tuple(row for part in parts for row in part.rows)
+    # Chained, not copied into one: a copy would read all pictures. Nobody writes to it.
+    return TraceSet(rows, ChainMap(*(cast(Any, part.samples) for part in parts)))

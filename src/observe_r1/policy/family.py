@@ -12,6 +12,10 @@ from observe_r1.errors import ModelError
 VISION_TOWERS = ("visual", "vision_tower", "vision_model")
 ALIGNERS = ("multi_modal_projector", "connector", "merger", "deepstack_merger_list")
 LANGUAGE_MODELS = ("language_model", "text_model")
+TESTED = frozenset(
+    ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava", "internvl", "idefics3", "smolvlm"]
+)
+"""Model types whose packed rows are tested, one by one, against separate ones."""
 MEDIA_TOKENS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
 
 
@@ -35,6 +39,14 @@ class Family:
     takes_encoded_images: bool
     """Whether forward takes encoded images instead of pixels."""
     num_vocabulary: int
+    is_tested: bool
+    """Whether packed rows of this model type are known to be exact; others are checked once."""
+
+    @property
+    def merges_images(self) -> bool:
+        """Whether the images of several prompts can be one input. How others lay out their pixels
+        is not known, so their prompts are computed one at a time."""
+        return self.is_tested
 
 
 def describe(model: nn.Module) -> Family:
@@ -58,6 +70,7 @@ def describe(model: nn.Module) -> Family:
         media_type_name=names[0] if names else None,
         takes_encoded_images="mm_encoder_outputs" in accepts,
         num_vocabulary=text.vocab_size,
+        is_tested=config.model_type in TESTED,
     )
 
 

@@ -24,7 +24,7 @@ from observe_r1.policy.family import (
     freeze_parts,
     language_model,
 )  # fmt: skip
-from observe_r1.policy.forward import PackedPolicy
+from observe_r1.policy.forward import Kernel, PackedPolicy
 from observe_r1.policy.prompts import PromptEncoder
 
 TINY = "tiny"
@@ -138,8 +138,10 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
         enable_checkpointing(model)
     if config.lora is not None:
         model = add_lora(model, config.lora)
-    packed = PackedPolicy(model, family, chunk=config.logprob_chunk_tokens)
-    packed.to(next(model.parameters()).device)
+    device = next(model.parameters()).device
+    kernel = choose_kernel(config.attention, device)
+    packed = PackedPolicy(model, family, chunk=config.logprob_chunk_tokens, kernel=kernel)
+    packed.to(device)
     packed.eval()  # dropout stays off: sampler and trainer must agree
     return Policy(
         packed=packed,
@@ -152,14 +154,22 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
     )
 
 
+def choose_kernel(attention: str, device: torch.device) -> Kernel:
+    """What computes packed rows on this device."""
+    if attention == "blocks" and device.type == "cpu":
+        raise ModelError(
+            "policy.attention is blocks, but FlexAttention has no backward pass on a CPU. Set it "
+            "to auto or pieces, or train on a GPU."
+        )
+    if attention == "pieces" or device.type != "cuda":
+        return "pieces"
+    return "blocks"
+
+
 def replica(policy: Policy) -> Policy:
-    """A copy to sample from while the original is sharded over processes."""
-    packed = copy.deepcopy(policy.packed).requires_grad_(False)
-    return replace(
-        policy,
-        packed=packed,
-        encode=PromptEncoder(packed.model, policy.processor, policy.family),
-    )
+    """A copy to sample from while the original is sharded over processes. Prompts are encoded once
+    for both."""
+    return replace(policy, packed=copy.deepcopy(policy.packed).requires_grad_(False))
 
 
 def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:

@@ -45,6 +45,11 @@ class PackedRow:
     def length(self) -> int:
         return len(self.ids_S)
 
+    @property
+    def blocks_S(self) -> Tensor:
+        """Which image a token belongs to, -1 for text."""
+        return _padded(self.prompt.blocks_L, self.length - self.prompt.length, -1)
+
     def first_completion(self) -> "PackedRow":
         """The row of the prompt and its first completion alone."""
         return pack_group(self.prompt, [self.targets_N[: self.lengths_G[0]].tolist()])
@@ -55,7 +60,7 @@ class PackedRow:
 
 
 def pack_group(prompt: EncodedPrompt, completions_G: Sequence[Sequence[int]]) -> PackedRow:
-    """One row; every completion needs at least one token."""
+    """One row; every completion needs at least one token. Without any it is a prompt alone."""
     start = prompt.length
     ids, positions, branches, predict = (
         [prompt.ids_L],
@@ -77,10 +82,54 @@ def pack_group(prompt: EncodedPrompt, completions_G: Sequence[Sequence[int]]) ->
         ids_S=torch.cat(ids),
         positions=torch.cat(positions, -1),
         branch_S=torch.cat(branches),
-        predict_N=torch.cat(predict),
+        predict_N=torch.cat([torch.empty(0, dtype=torch.long), *predict]),
         targets_N=torch.tensor([t for c in completions_G for t in c], dtype=torch.long),
         lengths_G=tuple(len(c) for c in completions_G),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JoinedRows:
+    """Rows one behind the other: what one forward pass reads.
+
+    Example (two rows of three and two tokens, one of padding):
+        row_S [0, 0, 0, 1, 1, 2]   branch_S [-1, -1, 0, -1, 0, -1]
+    """
+
+    rows: tuple[PackedRow, ...]
+    ids_S: Tensor
+    positions: Tensor
+    """[3, S] with M-RoPE, else [1, S]."""
+    row_S: Tensor
+    """Which row a token belongs to; padding has a number of its own."""
+    branch_S: Tensor
+    blocks_S: Tensor
+    """Which image of its row a token belongs to, -1 for text."""
+    predict_N: Tensor
+    targets_N: Tensor
+
+
+def join_rows(rows: Sequence[PackedRow], length: int | None = None) -> JoinedRows:
+    """Lay rows behind each other, with padding up to ``length``."""
+    lengths = [row.length for row in rows]
+    pad = 0 if length is None else length - sum(lengths)
+    sizes = torch.tensor([*lengths, pad])
+    starts = (sizes.cumsum(0) - sizes).tolist()
+    predict = [row.predict_N + start for row, start in zip(rows, starts, strict=False)]
+    return JoinedRows(
+        rows=tuple(rows),
+        ids_S=_padded(torch.cat([row.ids_S for row in rows]), pad, 0),
+        positions=_padded(torch.cat([row.positions for row in rows], -1), pad, 0),
+        row_S=torch.arange(len(sizes)).repeat_interleave(sizes),
+        branch_S=_padded(torch.cat([row.branch_S for row in rows]), pad, -1),
+        blocks_S=_padded(torch.cat([row.blocks_S for row in rows]), pad, -1),
+        predict_N=torch.cat(predict),
+        targets_N=torch.cat([row.targets_N for row in rows]),
+    )
+
+
+def _padded(values: Tensor, pad: int, value: int) -> Tensor:
+    return torch.nn.functional.pad(values, (0, pad), value=value) if pad else values
 
 
 def split_group(

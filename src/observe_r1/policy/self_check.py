@@ -13,17 +13,10 @@ from torch import Tensor
 from observe_r1.policy.family import Family, base_model, inner_model
 from observe_r1.policy.pack import PackedRow
 
-TESTED = frozenset(
-    ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava", "internvl", "idefics3", "smolvlm"]
-)
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.05}
 """Largest difference of log-probs that rounding explains."""
 
 logger = logging.getLogger(__name__)
-
-
-def is_tested(model: Any) -> bool:
-    return base_model(model).config.model_type in TESTED
 
 
 @torch.no_grad()
@@ -45,12 +38,14 @@ def packing_is_exact(packed: Any, row: PackedRow) -> bool:
     return exact
 
 
-def separate_states(model: Any, family: Family, row: PackedRow, vision: dict[str, Any]) -> Tensor:
+def separate_states(
+    model: Any, family: Family, row: PackedRow, vision: dict[str, Any]
+) -> tuple[Tensor, int]:
     """[N, H] as ``PackedPolicy`` reads them, each completion in a row of its own with the masks and
-    positions that the model makes for itself."""
+    positions that the model makes for itself; and how many tokens were computed."""
     device = next(model.parameters()).device
     prompt_ids, blocks = row.prompt.ids_L.to(device), row.prompt.blocks_L.to(device)
-    states = []
+    states, num_tokens = [], 0
     for completion in row.targets_N.split(list(row.lengths_G)):
         inputs = completion[:-1].to(device)
         ids = torch.cat([prompt_ids, inputs])[None]
@@ -62,4 +57,5 @@ def separate_states(model: Any, family: Family, row: PackedRow, vision: dict[str
             input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **types, **vision
         ).last_hidden_state[0]
         states.append(hidden[row.prompt.length - 1 :])
-    return torch.cat(states)
+        num_tokens += len(hidden)
+    return torch.cat(states), num_tokens

@@ -27,7 +27,7 @@ class VisionInputs:
         self.model = model
         self.family = family
         self.num_encoded = 0
-        """Images encoded on their own so far; each one only once."""
+        """Images that went through the vision tower so far."""
         self.keeps_features = family.takes_encoded_images and is_frozen(model, "vision", "aligner")
         """Decided once: what is trained does not change while a model is loaded."""
         self._kept: WeakKeyDictionary[EncodedPrompt, Any] = WeakKeyDictionary()
@@ -38,6 +38,7 @@ class VisionInputs:
         if not with_images:
             return {}
         if not self.keeps_features:
+            self.num_encoded += sum(prompt.num_images for prompt in with_images)
             return {k: v.to(device) for k, v in merge_vision(with_images).items()}
         return {"mm_encoder_outputs": {"image": merge_features(
             [self._features(prompt, device) for prompt in with_images]

@@ -138,13 +138,12 @@ class Handover:
     ) -> TraceSet:
         """What a source names, filtered, changed and counted off; never an empty set."""
         found = self._all_traces(source, stage, side)
-        found, said = refine(
-            found, source.filters, source.transforms, policy, seed=stage.seed,
-        )  # fmt: skip
+        refined = refine(found, source.filters, source.transforms, policy, seed=stage.seed)
+        found = refined.result
         if not found.rows:
             raise DataError(
                 f"stage '{stage.name}': nothing is left of the traces of '{source.source}' "
-                f"({said}). Filter less, or let more be written."
+                f"({refined.said}). Filter less, or let more be written."
             )
         wanted = _wanted(source, len(found))
         if wanted < len(found):
@@ -190,17 +189,35 @@ def traces_folder(path: Path) -> Path:
     return max(stages, key=lambda p: int(p.name.partition("-")[0]), default=path)
 
 
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """Traces before and after their filters and transforms.
+
+    Example:
+        refine(traces, stage.filters, stage.transforms, policy, seed=0).result
+    """
+
+    all: TraceSet
+    """Every trace, measured as the filters want it."""
+    kept: TraceSet
+    """Those that passed the filters."""
+    result: TraceSet
+    """What the transforms made of them."""
+    said: str
+    """What each filter and transform left out, in words."""
+
+
 def refine(
     traces: TraceSet, filters: Sequence[Filter], transforms: Sequence[Any], policy: LoadPolicy,
     *, seed: int,
-) -> tuple[TraceSet, str]:  # fmt: skip
-    """Filters, then transforms; and what each left out, in words."""
-    traces = _measured(traces, filters, policy)
-    filtered = apply_filters(traces, filters)
+) -> Refined:  # fmt: skip
+    """Filters, then transforms."""
+    measured = _measured(traces, filters, policy)
+    filtered = apply_filters(measured, filters)
     changed = transform_traces(filtered.kept, transforms, seed)
     said = [str(filtered)]
     said += [f"transform {name} left out {count}" for name, count in changed.left_out.items()]
-    return changed.traces, "; ".join(said)
+    return Refined(measured, filtered.kept, changed.traces, "; ".join(said))
 
 
 def _measured(traces: TraceSet, filters: Sequence[Filter], policy: LoadPolicy) -> TraceSet:

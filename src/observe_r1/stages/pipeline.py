@@ -135,8 +135,12 @@ def _refuse_occupied(out: Path) -> None:
         raise RunError(f"{out} {what}, and nothing is overwritten. {advice} another --out.")
 
 
+BEGUN = ("**/metrics.jsonl", "**/step-*", "**/drawn/rollouts.jsonl")
+"""What a run has only once there is something to lose."""
+
+
 def _has_begun(out: Path) -> bool:
-    return any(True for pattern in ("**/metrics.jsonl", "**/step-*") for _ in out.glob(pattern))
+    return any(True for pattern in BEGUN for _ in out.glob(pattern))
 
 
 def _empty(out: Path, keep_folder: bool) -> None:

@@ -12,7 +12,7 @@ from observe_r1.config.teach import (
     TeachStage,
 )
 from observe_r1.data.chats import read_chats
-from observe_r1.data.traces import TraceRow, TraceSet, read_traces
+from observe_r1.data.traces import SampleIndex, TraceRow, TraceSet, read_traces
 from observe_r1.records import append_rows
 from observe_r1.stages.handover import LoadPolicy, traces_folder
 from observe_r1.stages.solver import solve
@@ -64,7 +64,7 @@ def _solved(stage: TeachStage, teacher: SolverTeacher, questions: Sequence[Sampl
         for sample in questions
         for number in range(stage.attempts)
     ]  # fmt: skip
-    return TraceSet(tuple(rows), {sample.id: sample for sample in questions})
+    return TraceSet(tuple(rows), SampleIndex(questions))
 
 
 def _golds(stage: TeachStage, questions: Sequence[Sample]) -> TraceSet:
@@ -75,7 +75,7 @@ def _golds(stage: TeachStage, questions: Sequence[Sample]) -> TraceSet:
         )
         for sample in questions
     ]  # fmt: skip
-    return TraceSet(tuple(rows), {sample.id: sample for sample in questions})
+    return TraceSet(tuple(rows), SampleIndex(questions))
 
 
 def _from_file(stage: TeachStage, teacher: FileTeacher) -> TraceSet:

@@ -7,6 +7,7 @@ traces.json     how many were written, what each filter and transform left out
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,25 @@ from typing import Any
 from observe_r1.config.rollout import Endpoint
 from observe_r1.config.sample import SampleStage
 from observe_r1.config.teach import TeachStage
-from observe_r1.data.traces import TRACES, TraceRow, TraceSet, write_traces
+from observe_r1.data.traces import (
+    TRACES,
+    SampleIndex,
+    TraceRow,
+    TraceSet,
+    keep_samples,
+    write_traces,
+)
 from observe_r1.errors import DataError
 from observe_r1.probe.store import ProbeRow, ProbeStore
-from observe_r1.records import append_rows, read_rows, write_json
+from observe_r1.records import append_rows, read_rows, to_line, write_atomic, write_json
 from observe_r1.stages.drawing import Asker, Drawer, to_traces
 from observe_r1.stages.engines import EngineConfig, open_engine
-from observe_r1.stages.handover import LoadPolicy, refine
+from observe_r1.stages.handover import LoadPolicy, Refined, refine
 from observe_r1.types import Sample
 
 CARD = "traces.json"
 DRAWN = "drawn"
-METRICS = "metrics.jsonl"
+METRICS, ROLLOUTS = "metrics.jsonl", "rollouts.jsonl"
 Notify = Callable[[int, dict[str, float]], None]
 Stage = SampleStage | TeachStage
 
@@ -45,7 +53,7 @@ def draw_traces(
         Drawer(stage, asker, store, workers, rhythm).run(questions)
         rhythm.close()
         rows = to_traces(store.rows(), questions, stage, origin=origin)
-    return TraceSet(tuple(rows), {sample.id: sample for sample in questions})
+    return TraceSet(tuple(rows), SampleIndex(questions))
 
 
 class _Rhythm:
@@ -85,17 +93,46 @@ class _Rhythm:
 
 def keep_traces(stage: Stage, traces: TraceSet, run: Path, policy: LoadPolicy) -> TraceSet:
     """Filter, change and write; too few are refused, with what left them out."""
-    kept, said = refine(traces, stage.filters, stage.transforms, policy, seed=stage.seed)
+    refined = refine(traces, stage.filters, stage.transforms, policy, seed=stage.seed)
+    kept = refined.result
     if len(kept) < stage.at_least:
         raise DataError(
             f"stage '{stage.name}' wrote {len(kept)} traces and wants at least {stage.at_least}: "
-            f"of {len(traces)}, {said}. Filter less, draw more (attempts), or ask other questions; "
-            f"everything drawn is in {run / DRAWN}."
+            f"of {len(traces)}, {refined.said}. Filter less, draw more (attempts), or ask other "
+            f"questions; everything drawn is in {run / DRAWN}."
         )
-    card = {"written": len(traces), "kept": len(kept), "how": said, **_shares(kept.rows)}
+    card = {"written": len(traces), "kept": len(kept), "how": refined.said, **_shares(kept.rows)}
     write_json(run / CARD, card)
+    _show(run, refined)
     write_traces(run, kept)
     return kept
+
+
+def _show(run: Path, refined: Refined) -> None:
+    """Everything that was written, as the rows of a run: the report shows it question by question,
+    what the filters left out as not admitted."""
+    keep_samples(run, refined.all.samples.values())
+    kept = {id(row) for row in refined.kept.rows}
+    places: Counter[str] = Counter()
+    groups: dict[str, int] = {}
+    lines = []
+    for row in refined.all.rows:
+        group = groups.setdefault(row.sample_id, len(groups))
+        lines.append(to_line(_rollout(row, group, places[row.sample_id], id(row) in kept)))
+        places[row.sample_id] += 1
+    write_atomic(run / ROLLOUTS, "".join(lines))
+
+
+def _rollout(row: TraceRow, group: int, index: int, is_kept: bool) -> dict[str, Any]:
+    right = float(bool(row.correct))
+    solve_rate = right if row.solve_rate is None else row.solve_rate
+    return {
+        "step": 1, "sample_id": row.sample_id, "group": group, "index": index,
+        "text": row.response, "num_tokens": row.num_tokens or 0, "truncated": row.truncated,
+        "correct": bool(row.correct), "rewards": {"accuracy": right}, "reward": right,
+        "bonus": 0.0, "solve_rate": solve_rate, "weight": 1.0, "advantage": 0.0,
+        "admitted": is_kept,
+    }  # fmt: skip
 
 
 def _shares(rows: Sequence[TraceRow]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from observe_r1.config.rollout import Sampling
 from observe_r1.errors import TrainingError
 from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
 from observe_r1.policy.load import Policy
-from observe_r1.policy.self_check import is_tested, packing_is_exact
+from observe_r1.policy.self_check import packing_is_exact
 from observe_r1.policy.weights import whole
 from observe_r1.rollout.mismatch import mismatch_stats
 from observe_r1.train.distribute import Processes
@@ -93,7 +93,7 @@ class Optimiser:
         self._trains_differently = policy.config.gradient_checkpointing or bool(
             lora and lora.dropout
         )
-        self._is_checked = is_tested(policy.model)
+        self._is_checked = policy.family.is_tested
         self.masters = MasterWeights(self.module)
         self.optimizer = make_optimizer(self.masters.parameters, optimizer)
 
@@ -172,7 +172,6 @@ class Optimiser:
         for batch in fill_microbatches(rows, self._pass_budget):
             outcome.loss += self._backward(batch, denominators, outcome)
         self.module.eval()
-        outcome.tokens_computed += sum(r.row.length for r in rows)
         outcome.tokens_unique += unique_tokens(rows)
 
     def _backward(
@@ -182,6 +181,7 @@ class Optimiser:
         output = self.module(
             [r.row for r in batch], self.sampling.temperature, self.loss.entropy > 0
         )
+        outcome.tokens_computed += output.num_tokens
         inputs = self._inputs(batch, output, denominators)
         result = compute_loss(inputs, self.loss)
         # Gradients are averaged over processes; the loss is a sum over them.
@@ -281,7 +281,7 @@ def make_optimizer(
     ]
     if config.type == "sgd":
         return torch.optim.SGD(groups, lr=config.lr)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
 def unique_tokens(rows: Sequence[CreditRow]) -> int:

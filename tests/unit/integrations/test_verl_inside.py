@@ -30,7 +30,7 @@ def compose():
 
     def configuration(out, *overrides):
         with initialize_config_dir(str(out), version_base=None):
-            return compose("verl", overrides=[f"folder={out}", *overrides])
+            return compose("verl", overrides=[f"folder='{out}'", *overrides])
 
     return configuration
 

@@ -46,16 +46,26 @@ def cluster():
 @pytest.fixture
 def begin(cluster, tmp_path):
     """A trainer with everything but workers on GPUs, made by verl's own methods."""
+    import ray
     import transfer_queue as tq
+
+    trainers = []
 
     def begin(*arguments):
         held_out = write_ladder(tmp_path / "held", 3, first=101)
         out = export(tmp_path, *SMALL, f"heldout.data={held_out}", *arguments)
         config = configuration(out)
         tq.init(config.transfer_queue)
-        return RLStage.build(plan_of(out)["stage"], "plan"), make_trainer(config)
+        trainers.append(make_trainer(config))
+        return RLStage.build(plan_of(out)["stage"], "plan"), trainers[-1]
 
     yield begin
+    for trainer in trainers:
+        for actor in (
+            *trainer.get_reward_handles(),
+            *trainer.agent_loop_manager.agent_loop_workers,
+        ):
+            ray.kill(actor)
     tq.close()
 
 

@@ -5,10 +5,16 @@ import torch
 
 import fakes
 from observe_r1.errors import ConfigError, DataError, ModelError
-from observe_r1.policy.attention import row_masks
 from observe_r1.policy.family import describe, part_of
-from observe_r1.policy.load import check_dtype, load_policy, make_policy, resolve_model
+from observe_r1.policy.load import (
+    check_dtype,
+    choose_kernel,
+    load_policy,
+    make_policy,
+    resolve_model,
+)
 from observe_r1.policy.pack import pack_group, split_group
+from observe_r1.policy.pieces import bundled, piece_masks
 from observe_r1.policy.prompts import PromptEncoder, chat_messages, image_blocks
 from observe_r1.policy.self_check import packing_is_exact
 
@@ -82,12 +88,19 @@ def test_a_group_is_cut_where_the_budget_ends() -> None:
 
 def test_a_placeholder_mask_carries_its_layout_and_shows_nothing(policy) -> None:
     prompt = policy.encode(fakes.sample(images=0), "look")
-    mask = row_masks((2, 0, 1), prompt.positions[0], prompt.blocks_L, policy.family)
+    row = pack_group(prompt, [(10, 11, 12), (13,), (14, 15)])
+    mask = piece_masks([row], policy.family, torch.device("cpu"))
     assert not mask.any() and mask.shape[-1] == prompt.length + 3
     layout = mask.attention_layout
-    assert (layout.num_branches, layout.fill.tolist(), layout.back.tolist()) == (
-        2, [0, 1, 2, 2], [0, 1, 2],
+    assert (layout.num_bundles, layout.fill.tolist(), layout.back.tolist()) == (
+        1, [0, 1, 2], [0, 1, 2],
     )  # fmt: skip
+
+
+def test_completions_are_bundled_up_to_the_length_of_their_prompt() -> None:
+    assert list(bundled([90, 80, 70, 0, 60], 200)) == [[90, 80], [70, 60]]
+    assert list(bundled([5, 300, 5], 200)) == [[5], [300], [5]]
+    assert list(bundled([0, 0], 200)) == []
 
 
 def test_parts_of_a_model_are_told_by_name() -> None:
@@ -136,6 +149,14 @@ def test_what_cannot_be_loaded_is_named(tmp_path) -> None:
 def test_a_precision_the_device_lacks_is_refused() -> None:
     with pytest.raises(ModelError, match=r"policy\.dtype is float16"):
         check_dtype("float16", torch.device("cpu"))
+
+
+def test_blocks_are_for_gpus_and_chosen_there() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [choose_kernel("auto", device) for device in (cpu, gpu)] == ["pieces", "blocks"]
+    assert choose_kernel("pieces", gpu) == "pieces"
+    with pytest.raises(ModelError, match="no backward pass on a CPU"):
+        choose_kernel("blocks", cpu)
 
 
 def test_long_log_probs_are_read_in_chunks_with_the_same_gradient() -> None:

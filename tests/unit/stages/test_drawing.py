@@ -12,11 +12,14 @@ import pytest
 
 import fakes
 from observe_r1.config.policy import PolicyConfig
+from observe_r1.config.run import RunConfig
 from observe_r1.config.stages import SampleStage, TeachStage
+from observe_r1.data.store import write_samples
 from observe_r1.data.traces import TraceRow, TraceSet, read_traces
 from observe_r1.errors import ConfigError, DataError, EngineError
 from observe_r1.policy.load import load_policy
 from observe_r1.records import read_json, read_rows
+from observe_r1.stages.pipeline import run_recipe
 from observe_r1.stages.sample import run_sample
 from observe_r1.stages.scoring import measure_perplexity
 from observe_r1.stages.teach import run_teach
@@ -130,6 +133,24 @@ def test_what_was_paid_for_is_kept_when_the_server_fails(server: Teacher, tmp_pa
     assert server.questions() - before == {3: 1, 4: 1}, "only what is missing is asked again"
 
 
+def test_a_run_keeps_what_was_paid_for_and_goes_on(server: Teacher, tmp_path: Path) -> None:
+    write_samples(tmp_path / "data", QUESTIONS)
+    endpoint = {"type": "endpoint", "base_url": server.url, "max_retries": 0}
+    values = {
+        "recipe": "test", "preset": "full", "model": "tiny", "data": str(tmp_path / "data"),
+        "stages": [{"type": "teach", "teacher": endpoint}],
+    }  # fmt: skip
+    run = RunConfig.build(values, "test")
+    server.refuses = {4}
+    with pytest.raises(EngineError, match="no more credit"):
+        run_recipe(run, tmp_path / "run")
+    server.refuses = set()
+    before = server.questions()
+    run_recipe(run, tmp_path / "run", resume=True)
+    assert server.questions() - before == {4: 1}
+    assert len(read_traces(tmp_path / "run")) == 4
+
+
 def test_a_finished_stage_asks_nothing(server: Teacher, tmp_path: Path) -> None:
     teach(server, tmp_path)
     before = len(server.asked)
@@ -233,6 +254,18 @@ def test_a_response_can_begin_with_the_hint_and_go_on(tmp_path: Path) -> None:
         f"Wait: {2 * n}. " for n in range(1, 5)
     ]
     assert all(row.num_tokens == len("Wait: 2. ") + 4 for row in rows), "a byte a token"
+
+
+def test_another_checkpoint_teaches(tmp_path: Path) -> None:
+    model = fakes.save_tiny(tmp_path / "model")
+    values = {"teacher": {"type": "checkpoint", "model": model}, "sampling": {"max_new_tokens": 3}}
+    stage = TeachStage.build(values, "test")
+    run_teach(
+        stage, teacher_model=model, questions=QUESTIONS, run=tmp_path / "run", policy=no_policy
+    )
+    found = read_traces(tmp_path / "run")
+    assert len(found) == 4
+    assert {row.origin for row in found.rows} == {model}
 
 
 def test_only_the_built_in_engine_goes_on_from_a_hint(server: Teacher, tmp_path: Path) -> None:

@@ -217,3 +217,7 @@ def test_what_was_left_out_is_counted(data: str, tmp_path: Path) -> None:
     assert 0 < card["kept"] < 24
     assert card["correct"] == 1.0
     assert "gold left out" in card["how"]
+    shown = list(read_rows(tmp_path / "rollouts.jsonl"))
+    assert len(shown) == 24
+    kept = [row["text"] for row in shown if row["admitted"]]
+    assert kept == [row.response for row in read_traces(tmp_path).rows]

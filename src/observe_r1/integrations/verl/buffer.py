@@ -26,6 +26,7 @@ from observe_r1.integrations.verl.credit import (
     Attempted,
     Credit,
     batch_metrics,
+    by_group,
     give_credit,
     scored_groups,
 )
@@ -64,12 +65,14 @@ class ObserveReplayBuffer(ReplayBuffer):
         batch, metrics = super().sample(
             global_steps=global_steps, partition_id=partition_id, batch_size=batch_size
         )
+        attempts = read_attempts(batch.keys, partition_id)
         if partition_id == TRAINING:
-            metrics |= self._credit(batch, global_steps)
+            metrics |= self._credit(batch, attempts, global_steps)
+        else:
+            by_group(attempts)  # raises for a reward that failed
         return batch, metrics
 
-    def _credit(self, batch: Any, step: int) -> dict[str, float]:
-        attempts = read_attempts(batch.keys)
+    def _credit(self, batch: Any, attempts: list[Attempted], step: int) -> dict[str, float]:
         credits, weighted = give_credit(attempts, self.plan.stage, step)
         LIVE.credits = credits
         if not self.plan.replaces_rejected:  # those have been seen when they were judged
@@ -93,7 +96,7 @@ class ObserveReplayBuffer(ReplayBuffer):
 
     def _judge(self, keys: Sequence[str]) -> list[tuple[ScoredGroup, bool]]:
         """Admission of groups that have just finished; the curriculum sees all of them."""
-        attempts = read_attempts(keys)
+        attempts = read_attempts(keys, TRAINING)
         uids = list(dict.fromkeys(attempt.group for attempt in attempts))
         groups = scored_groups(attempts, self.plan.stage, step=0)
         _observe(groups)
@@ -102,9 +105,9 @@ class ObserveReplayBuffer(ReplayBuffer):
         return list(zip(groups, verdicts, strict=True))
 
 
-def read_attempts(keys: Sequence[str]) -> list[Attempted]:
+def read_attempts(keys: Sequence[str], partition: str) -> list[Attempted]:
     """The facts and samples of some rows, from verl's storage."""
-    data = tq.kv_batch_get(keys=list(keys), partition_id=TRAINING, select_fields=FIELDS)
+    data = tq.kv_batch_get(keys=list(keys), partition_id=partition, select_fields=FIELDS)
     columns = {name: [_plain(value) for value in data[name]] for name in FIELDS}
     rows = [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)

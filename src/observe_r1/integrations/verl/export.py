@@ -48,8 +48,8 @@ python=${{PYTHON:-python3}}
 "$python" -m observe_r1.integrations.verl.versions
 export VERL_USE_EXTERNAL_MODULES={plugin}
 exec "$python" -m verl.trainer.main_ppo --config-path "$here" --config-name verl \\
-    folder="$here" \\
-    ++ray_kwargs.ray_init.runtime_env.env_vars.TENSORBOARD_DIR="$here/tensorboard" "$@"
+    "folder='$here'" \\
+    "++ray_kwargs.ray_init.runtime_env.env_vars.TENSORBOARD_DIR='$here/tensorboard'" "$@"
 """
 
 

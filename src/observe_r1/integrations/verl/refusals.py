@@ -26,7 +26,7 @@ KNOWN: dict[type[Config], set[str]] = {
     Sampling: {
         "temperature", "top_p", "top_k", "min_p", "max_new_tokens", "stop", "stop_token_ids",
     },
-    SharedPrefill: {"type", "max_sequences", "prefill_tokens"},
+    SharedPrefill: {"type", "max_sequences", "prefill_tokens", "fixed_shapes"},
     VLLM: {"type", "memory_share", "max_model_length", "max_images", "sleep", "enforce_eager"},
     ClippedLoss: {
         "type", "reduction", "kl", "truncated_importance", "entropy", "clip_low", "clip_high",
@@ -45,7 +45,7 @@ KNOWN: dict[type[Config], set[str]] = {
     },
     PolicyConfig: {
         "lora", "freeze_vision", "freeze_aligner", "freeze_language", "dtype",
-        "gradient_checkpointing", "max_tokens_per_microbatch", "logprob_chunk_tokens",
+        "gradient_checkpointing", "attention", "max_tokens_per_microbatch", "logprob_chunk_tokens",
     },
     LoRA: {"rank", "alpha", "dropout", "targets"},
 }  # fmt: skip

@@ -1,0 +1,211 @@
+"""The sequences of one turn: what was drawn, what is still alive, and the step between.
+
+    prefill ─▶ draw ─▶ [ feed the last token, read the distribution, draw ]  until all have ended
+                          └──────────── one step: nothing but tensors ─────┘
+
+Two ways to go, with the same tokens:
+
+    growing    the cache is looked at as far as it is filled, and finished sequences are dropped as
+               soon as they are a quarter: least work, new shapes at every step. On a CPU.
+    fixed      ``STRETCH`` more places are looked at than are filled, the empty ones masked, and
+               half of the sequences must have finished before any is dropped. A step then has the
+               same shapes many times in a row, and is replayed. On a GPU.
+"""
+
+import torch
+from torch import Tensor
+
+from observe_r1.config.rollout import Sampling
+from observe_r1.policy.attention import placeholder
+from observe_r1.policy.family import inner_model, output_head
+from observe_r1.policy.load import Policy
+from observe_r1.policy.prompts import EncodedPrompt
+from observe_r1.rollout.cache import BranchedCache, Branches, BranchLayout
+from observe_r1.rollout.prefill import left_padded, prefill
+from observe_r1.rollout.replay import Replay
+from observe_r1.rollout.sampling import draw, end_flags
+from observe_r1.types import Completion
+
+STRETCH = 256
+"""Fixed shapes: places of the cache that one recording looks ahead."""
+BETWEEN_LOOKS = 16
+"""Fixed shapes: steps between two looks at which sequences have finished."""
+
+
+class Decoder:
+    """Draws G completions of each prompt."""
+
+    def __init__(
+        self, policy: Policy, prompts: list[EncodedPrompt], randoms: Tensor, group_size: int,
+        sampling: Sampling, *, fixed: bool = False,
+    ) -> None:  # fmt: skip
+        """``randoms`` [B, T]: one number a token."""
+        self.policy = policy
+        self.sampling = sampling
+        self.fixed = fixed
+        self.device = policy.device
+        self.randoms = randoms.to(self.device)
+        count, limit = len(prompts) * group_size, sampling.max_new_tokens
+        ends = {*policy.end_ids, *sampling.stop_token_ids}
+        self.is_end_V = end_flags(policy.family.num_vocabulary, ends, self.device)
+        self.tokens = torch.zeros(count, limit, dtype=torch.long, device=self.device)
+        self.logprobs = torch.zeros(count, limit, device=self.device)
+        self.lengths = torch.full((count,), limit, device=self.device)
+        self.finished = torch.zeros(count, dtype=torch.bool, device=self.device)
+        self.live = torch.arange(count, device=self.device)
+        self.branches = Branches(self.live // group_size)
+        self.num_tokens = 0
+        self.visible = 0
+        self._prefill(prompts, group_size)
+
+    @torch.no_grad()
+    def run(self) -> list[Completion]:
+        """Decode until every sequence has ended."""
+        self._draw()
+        self._count(1)
+        while not self._is_done():
+            if self._retire() or self.num_tokens > self.visible:
+                self._look_ahead()
+            times = min(self._steps_in_a_row(), self.sampling.max_new_tokens - self.num_tokens)
+            self.replay.run(times)
+            self._count(times)
+        return self.completions()
+
+    def _prefill(self, prompts: list[EncodedPrompt], group_size: int) -> None:
+        """One forward pass over all prompts; its cache is what every branch reads."""
+        longest = max(p.length for p in prompts)
+        lengths = torch.tensor([p.length for p in prompts], device=self.device)
+        self.is_pad = torch.arange(longest, device=self.device) < (longest - lengths)[:, None]
+        positions = left_padded([p.positions[0] for p in prompts], longest, 0)
+        self.prompt_positions = positions.to(self.device)
+        starts = [p.next_position for p in prompts]
+        self.next_position = torch.tensor(starts, device=self.device)
+        layers, hidden = prefill(self.policy.packed, prompts)
+        self.cache = BranchedCache(layers, len(self.live), self.sampling.max_new_tokens)
+        self.logprobs_V = self._read(hidden).repeat_interleave(group_size, 0)
+        self._hide_pads()
+
+    def _hide_pads(self) -> None:
+        bias = torch.zeros(self.is_pad.shape, device=self.device)
+        bias = bias.masked_fill(self.is_pad, float("-inf"))[:, None, None]
+        self.prompt_bias = bias if bool(self.is_pad.any()) else None
+
+    def _look_ahead(self) -> None:
+        """How much of the cache the coming steps look at; with it their shapes are fixed."""
+        ahead = STRETCH if self.fixed else 1
+        self.visible = min(self.num_tokens + ahead - 1, self.sampling.max_new_tokens)
+        self.cache.look_at(self.visible)
+        self.replay = Replay(self._step, self.device)
+
+    def _steps_in_a_row(self) -> int:
+        if not self.fixed or self.sampling.stop:
+            return 1
+        return min(BETWEEN_LOOKS, self.visible - self.num_tokens + 1)
+
+    def _step(self) -> None:
+        """Feed the tokens drawn last, read the next distribution, draw from it. All that changes
+        is in tensors, and nothing is asked of the host."""
+        last = self.tokens.index_select(1, self.cache.place)[self.live]
+        positions = (self.next_position + self.cache.place)[self.branches.prompt_B][:, None]
+        has_mrope = self.policy.family.has_mrope
+        hidden = inner_model(self.policy.model)(
+            input_ids=last,
+            attention_mask=self._masks(),
+            position_ids=positions.expand(3, -1, -1) if has_mrope else positions,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state[:, -1]
+        self.logprobs_V = self._read(hidden)
+        self.cache.place += 1
+        self._draw()
+
+    def _masks(self) -> Tensor | dict[str, Tensor]:
+        """Placeholders for this step; in sliding layers the window has moved on by one."""
+        place, window = self.cache.place, self.policy.family.sliding_window
+        ages = place - torch.arange(self.visible, device=self.device)
+        own = self._bias(ages < 0) if self.fixed else None
+        full = self._placeholder(self.prompt_bias, own)
+        if window is None:
+            return full
+        distances = (self.next_position + place)[:, None] - self.prompt_positions
+        near = self._placeholder(
+            self._bias(self.is_pad | (distances >= window))[:, None, None],
+            self._bias((ages < 0) | (ages >= window)),
+        )
+        return {"full_attention": full, "sliding_attention": near}
+
+    def _bias(self, hidden: Tensor) -> Tensor:
+        return torch.zeros(hidden.shape, device=self.device).masked_fill(hidden, float("-inf"))
+
+    def _placeholder(self, prompt_bias: Tensor | None, own_bias: Tensor | None) -> Tensor:
+        layout = BranchLayout(self.cache, self.branches, prompt_bias, own_bias)
+        return placeholder(layout, 1, self.is_pad.shape[1] + self.visible, self.device)
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        """[B, H] → [B, V], exactly as the trainer reads it."""
+        return self.policy.packed.read(
+            output_head(self.policy.model)(hidden), self.sampling.temperature
+        )
+
+    def _draw(self) -> None:
+        """One token for every live sequence, at the place after those it has fed."""
+        place, live = self.cache.place, self.live
+        randoms = self.randoms.index_select(1, place)[live, 0]
+        tokens = draw(self.logprobs_V, randoms, self.sampling)
+        self.tokens[live, place] = tokens
+        self.logprobs[live, place] = self.logprobs_V.gather(-1, tokens[:, None])[:, 0]
+        self._end(self.is_end_V[tokens])
+
+    def _end(self, ended: Tensor) -> None:
+        """Mark the live sequences whose last token has ended them."""
+        before = self.finished[self.live]
+        lengths = torch.where(ended & ~before, self.cache.place + 1, self.lengths[self.live])
+        self.lengths[self.live] = lengths
+        self.finished[self.live] = before | ended
+
+    def _count(self, times: int) -> None:
+        self.num_tokens += times
+        if self.sampling.stop:
+            self._end(self._holds_stop_string())
+
+    def _is_done(self) -> bool:
+        return self.num_tokens == self.sampling.max_new_tokens or bool(self.finished.all())
+
+    def _retire(self) -> bool:
+        """Drop finished sequences once they are a good part of what is computed."""
+        rows = (~self.finished[self.live]).nonzero()[:, 0]
+        if len(rows) > (0.5 if self.fixed else 0.75) * len(self.live):
+            return False
+        prompts, prompt_B = self.branches.prompt_B[rows].unique_consecutive(return_inverse=True)
+        self.cache.keep(rows, prompts)
+        self.live, self.branches = self.live[rows], Branches(prompt_B)
+        self.is_pad, self.prompt_positions = self.is_pad[prompts], self.prompt_positions[prompts]
+        self.next_position = self.next_position[prompts]
+        self._hide_pads()
+        return True
+
+    def _holds_stop_string(self) -> Tensor:
+        """Looks at as many last tokens as the longest stop string has letters, plus one."""
+        window = max(len(stop) for stop in self.sampling.stop) + 1
+        start = max(0, self.num_tokens - window)
+        tails = self.policy.processor.batch_decode(
+            self.tokens[self.live, start : self.num_tokens], skip_special_tokens=True
+        )
+        found = [any(stop in tail for stop in self.sampling.stop) for tail in tails]
+        return torch.tensor(found, device=self.device)
+
+    def completions(self) -> list[Completion]:
+        """What was drawn, as records."""
+        lengths = self.lengths.clamp(max=self.num_tokens).tolist()
+        tokens, logprobs = self.tokens.tolist(), self.logprobs.tolist()
+        ids = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
+        texts = self.policy.processor.batch_decode(ids, skip_special_tokens=True)
+        return [
+            Completion(
+                text=text, token_ids=tuple(row), logprobs=tuple(values[: len(row)]),
+                truncated=not done,
+            )
+            for text, row, values, done in zip(
+                texts, ids, logprobs, self.finished.tolist(), strict=True
+            )
+        ]  # fmt: skip
