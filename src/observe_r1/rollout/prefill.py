@@ -31,12 +31,12 @@ def prefill(packed: PackedPolicy, prompts: Sequence[EncodedPrompt]) -> tuple[lis
         parts.append([cut_apart(layer, joined, longest) for layer in plain])
         ends = torch.tensor([row.length for row in rows], device=states.device).cumsum(0) - 1
         hidden.append(states[ends])
-    layers = [
-        (torch.cat([keys for keys, _ in layer]), torch.cat([values for _, values in layer]))
-        if len(layer) > 1 else layer[0]
-        for layer in zip(*parts, strict=True)
-    ]  # fmt: skip
+    layers = parts[0] if len(parts) == 1 else [_joined(layer) for layer in zip(*parts, strict=True)]
     return layers, torch.cat(hidden)
+
+
+def _joined(parts: Sequence[Layer]) -> Layer:
+    return torch.cat([keys for keys, _ in parts]), torch.cat([values for _, values in parts])
 
 
 def cut_apart(layer: DynamicLayer, joined: JoinedRows, length: int) -> Layer:
