@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from observe_r1.policy.forward import Kernel, PackedPolicy
 from observe_r1.policy.prompts import PromptEncoder
 
 TINY = "tiny"
+SMALL = 4_000_000
+"""Parameters below which a second thread makes a step longer: the built-in model has half of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,7 +93,16 @@ def load_policy(
             f"'{name}' cannot be loaded as a vision-language model: {error}\nGive a folder written "
             "by save_pretrained, a name on the hub, or 'tiny'."
         ) from None
+    use_few_threads(model, device)
     return make_policy(model.to(device), processor, config, source=str(name))
+
+
+def use_few_threads(model: nn.Module, device: torch.device) -> None:
+    """One thread for a small model on a CPU, unless the user has said how many: its products are so
+    short that handing out halves of them takes longer than doing the other half."""
+    is_small = sum(p.numel() for p in model.parameters()) < SMALL
+    if device.type == "cpu" and is_small and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def load_weights_of(source: str, **settings: Any) -> Any:

@@ -12,6 +12,7 @@ from observe_r1.policy.load import (
     load_policy,
     make_policy,
     resolve_model,
+    use_few_threads,
 )
 from observe_r1.policy.pack import pack_group, split_group
 from observe_r1.policy.pieces import bundled, piece_masks
@@ -149,6 +150,25 @@ def test_what_cannot_be_loaded_is_named(tmp_path) -> None:
 def test_a_precision_the_device_lacks_is_refused() -> None:
     with pytest.raises(ModelError, match=r"policy\.dtype is float16"):
         check_dtype("float16", torch.device("cpu"))
+
+
+def test_a_small_model_on_a_cpu_is_computed_by_one_thread(monkeypatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    try:
+        torch.set_num_threads(2)
+        use_few_threads(torch.nn.Linear(2000, 2001), torch.device("cpu"))
+        assert torch.get_num_threads() == 2, "not a small one"
+        use_few_threads(torch.nn.Linear(2, 2), torch.device("cuda"))
+        assert torch.get_num_threads() == 2, "not on a CPU"
+        with monkeypatch.context() as said:
+            said.setenv("OMP_NUM_THREADS", "2")
+            use_few_threads(torch.nn.Linear(2, 2), torch.device("cpu"))
+        assert torch.get_num_threads() == 2, "the user has said how many"
+        use_few_threads(torch.nn.Linear(2, 2), torch.device("cpu"))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_blocks_are_for_gpus_and_chosen_there() -> None:
