@@ -35,9 +35,14 @@ def reproduce(
             "are copied together.",
         ),
     ] = None,
+    known: Annotated[
+        Path | None,
+        typer.Option(help="A result of the same experiment: its trials are not run again."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Test the claims of a method: arms, seeds, intervals, verdicts. Stop and start as you like."""
+    from observe_r1.experiments.known import take_known
     from observe_r1.experiments.plan import load_experiment
     from observe_r1.experiments.running import run_experiment, trials_of, write_results
     from observe_r1.records import read_json
@@ -45,6 +50,8 @@ def reproduce(
     experiment = load_experiment(name)
     experiment = experiment.shortened() if quick else experiment
     out = out or Path("runs/reproduce") / f"{experiment.name}{'-quick' if quick else ''}"
+    if known is not None:
+        say(f"{take_known(experiment, known, out)} trials are known from {known}")
     chosen = None if seeds is None else parse_seeds(seeds)
     trials = [t for t in trials_of(experiment) if chosen is None or t.seed in chosen]
     say(f"{experiment.title} {len(trials)} trials of {len(experiment.arms)} arms, in {out}")

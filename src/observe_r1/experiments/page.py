@@ -33,7 +33,7 @@ def write_page(result: Mapping[str, Any], folder: Path) -> Path:
     path = folder / f"{name}.md"
     figures = {
         "effects": effects_figure(result["claims"]),
-        "curves": curves_figure(result.get("curves", {}), _budget(result, "generated")),
+        "curves": curves_figure(_curves(result), _budget(result, "generated")),
     }
     for kind, drawn in figures.items():
         if drawn is not None:
@@ -42,6 +42,10 @@ def write_page(result: Mapping[str, Any], folder: Path) -> Path:
     written = kept_notes(path.read_text(encoding="utf-8")) if path.exists() else UNWRITTEN
     write_atomic(path, page_text(result, names, written))
     return path
+
+
+def _curves(result: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {arm: list(seeds.values()) for arm, seeds in result.get("curves", {}).items()}
 
 
 def page_text(result: Mapping[str, Any], figures: Mapping[str, str], written: str) -> str:

@@ -4,7 +4,7 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -217,6 +217,10 @@ class Experiment(Config):
 
     def recipe_of(self, arm: Arm) -> str:
         return arm.recipe or self.recipe
+
+    def written(self) -> dict[str, Any]:
+        """All there is to say of it, as JSON has it. Equal ones are the same version."""
+        return self.model_dump(mode="json")
 
     def shortened(self) -> "Experiment":
         """The quick form: its arms, seeds and steps, and the claims that it can test."""

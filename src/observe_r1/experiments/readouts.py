@@ -35,6 +35,8 @@ from observe_r1.records import read_json, read_rows
 from observe_r1.types import Sample
 
 Numbers = dict[str, float]
+Points = list[tuple[float, float]]
+"""A learning curve: tokens generated so far, held-out accuracy."""
 Row = Mapping[str, Any]
 EASY, HARD = (0, 1), (3, 4)
 """Levels that puzzles are made at."""
@@ -173,14 +175,14 @@ def _curve(steps: Sequence[Row], target: float, budget: int | None) -> Numbers:
     return numbers | ({"curve_area": curve_area(points, budget)} if points else {})
 
 
-def curve_points(folder: Path) -> list[tuple[float, float]]:
-    """The learning curve of a trial: tokens generated so far, held-out accuracy."""
+def curve_points(folder: Path) -> Points:
+    """The learning curve of a trial, from its metrics."""
     return _points(
         [row for stage, rows in stage_rows(folder) if stage.type == "rl" for row in rows]
     )
 
 
-def _points(steps: Iterable[Row]) -> list[tuple[float, float]]:
+def _points(steps: Iterable[Row]) -> Points:
     tokens, points = 0.0, []
     for row in steps:
         tokens += row.get("tokens/generated", 0)

@@ -6,10 +6,10 @@ out/start/                     the untrained model, where the experiment measure
 
 Several commands may work in one folder, on one machine or on several that share it: a trial that
 another one is at is passed over, and waited for at the end. Machines that share nothing take seeds
-of their own; their trials are copied together, and the same command then finds all of them done.
+of their own; their trials are copied together, and the same command then finds all of them done. Or
+the result that one has written is carried to the next (``known.py``).
 """
 
-import json
 import multiprocessing
 import os
 import threading
@@ -22,10 +22,10 @@ from typing import Any
 
 from observe_r1.errors import RunError
 from observe_r1.experiments.bases import Base, make_base
+from observe_r1.experiments.known import curve_of
 from observe_r1.experiments.locks import only_one
 from observe_r1.experiments.page import write_page
 from observe_r1.experiments.plan import Experiment
-from observe_r1.experiments.readouts import curve_points
 from observe_r1.experiments.start import measure_start, read_start
 from observe_r1.experiments.trial import RESULT, Trial, run_trial
 from observe_r1.experiments.verdicts import to_json
@@ -83,7 +83,7 @@ def _run_alone(
 
 def claim_folder(experiment: Experiment, out: Path) -> None:
     """Trials of one folder belong to one version of one experiment."""
-    values = json.loads(json.dumps(experiment.model_dump(mode="json")))
+    values = experiment.written()
     path = out / PLAN
     if path.exists() and read_json(path) != values:
         raise RunError(
@@ -175,11 +175,11 @@ def write_results(
     return path
 
 
-def read_curves(experiment: Experiment, out: Path) -> dict[str, list[list[list[float]]]]:
-    """Arm → seed by seed the points of its learning curve: tokens generated, held-out accuracy."""
-    curves: dict[str, list[list[list[float]]]] = {}
+def read_curves(experiment: Experiment, out: Path) -> dict[str, dict[str, list[list[float]]]]:
+    """Arm → seed → the points of its learning curve: tokens generated, held-out accuracy."""
+    curves: dict[str, dict[str, list[list[float]]]] = {}
     for trial in trials_of(experiment):
         folder = trial.folder(out)
-        if (folder / RESULT).exists() and (points := curve_points(folder)):
-            curves.setdefault(trial.arm, []).append([list(point) for point in points])
+        if (folder / RESULT).exists() and (points := curve_of(folder)):
+            curves.setdefault(trial.arm, {})[str(trial.seed)] = [list(point) for point in points]
     return curves

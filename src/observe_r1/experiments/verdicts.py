@@ -137,6 +137,8 @@ def to_json(experiment: Experiment, results: Results, *, quick: bool) -> dict[st
         "experiment": experiment.name,
         "title": experiment.title,
         "quick": quick,
+        "missing": missing(experiment, results),
+        "plan": experiment.written(),
         "recipe": experiment.recipe,
         "method": experiment.method_arm,
         "equal": experiment.equal,
@@ -157,6 +159,15 @@ def to_json(experiment: Experiment, results: Results, *, quick: bool) -> dict[st
             for arm, seeds in results.items()
         },
     }
+
+
+def missing(experiment: Experiment, results: Results) -> int:
+    """How many trials have not been run yet."""
+    return sum(
+        seed not in results.get(arm.name, {})
+        for arm in experiment.arms
+        for seed in range(arm.seeds)
+    )
 
 
 def _claim_row(verdict: Verdict) -> dict[str, Any]:
@@ -195,6 +206,13 @@ def to_page(result: Mapping[str, Any]) -> str:
     lines = [f"# {result['title']}", ""]
     if result["quick"]:
         lines += ["Quick form: few arms, seeds and steps. It decides little.", ""]
+    if left := result.get("missing"):
+        done = sum(len(arm["seeds"]) for arm in result["arms"].values())
+        lines += [
+            f"**Not finished**: {done} of {done + left} trials have been run. Verdicts are those "
+            "of the seeds that are there, and may change.",
+            "",
+        ]
     if result.get("equal"):
         lines += [f"Equal between the arms: {result['equal']}", ""]
     if result.get("base"):

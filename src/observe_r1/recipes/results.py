@@ -39,6 +39,8 @@ class Measured:
     """How many claims came out how."""
     quick: bool
     seeds: int
+    missing: int = 0
+    """Trials that have not been run yet."""
 
     @property
     def said(self) -> str:
@@ -51,7 +53,8 @@ class Measured:
         parts = [f"{self.verdicts[v]} {words[v]}" for v in VERDICTS if self.verdicts.get(v)]
         total = sum(self.verdicts.values())
         quick = ", quick form" if self.quick else ""
-        return f"{self.verdict} (of {total}: {', '.join(parts)}{quick})"
+        unfinished = f", {self.missing} trials to come" if self.missing else ""
+        return f"{self.verdict} (of {total}: {', '.join(parts)}{quick}{unfinished})"
 
 
 def results_folder() -> Path:
@@ -84,6 +87,7 @@ def measured(name: str, folder: Path | None = None) -> Measured | None:
         verdicts=dict(Counter(row["verdict"] for row in result["claims"])),
         quick=result["quick"],
         seeds=len(own["seeds"]),
+        missing=result.get("missing", 0),
     )
 
 

@@ -45,7 +45,9 @@ def result() -> dict:
     found = to_json(experiment(), results, quick=False)
     found["trials"] = {arm: {str(s): r for s, r in seeds.items()} for arm, seeds in results.items()}
     found["start"] = {arm: {"observed_recall": 0.3, "observed_precision": 0.7} for arm in results}
-    found["curves"] = {"a": [[[100, 0.2], [900, 0.5]]], "b": [[[100, 0.2], [600, 0.4]]]}
+    found["curves"] = {
+        "a": {"0": [[100, 0.2], [900, 0.5]]}, "b": {"0": [[100, 0.2], [600, 0.4]]},
+    }  # fmt: skip
     found["machine"] = {"cpus": 2, "trials_at_once": 2}
     return found
 
