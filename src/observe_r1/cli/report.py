@@ -94,15 +94,19 @@ def _view_terminal(run: Path, once: bool, json: bool) -> None:
     from observe_r1.report.run import open_run, state
     from observe_r1.report.terminal import render_run
 
-    builder = IndexBuilder(run / "rollouts.jsonl")
     folder = open_run(run)
+    builder = IndexBuilder(folder.rollouts)
     if not builder.load():
         builder.update(_progress())
         builder.save()
 
     def draw() -> "RenderableType":
+        nonlocal builder
+        now = open_run(run)
+        if now.rollouts != builder.path:  # the next stage of the recipe has begun
+            builder = IndexBuilder(now.rollouts)
         builder.update()
-        return render_run(open_run(run), builder.snapshot())
+        return render_run(now, builder.snapshot())
 
     if once or not out.is_terminal or state(folder)["word"] != "running":
         out.print(draw(), soft_wrap=False)

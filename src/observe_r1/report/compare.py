@@ -233,7 +233,11 @@ def _said(prediction: Prediction) -> dict[str, Any]:
 
 def _problems(runs: Sequence[Compared]) -> list[str]:
     """What a reader should know before believing a difference."""
-    found = [f"{run.letter}: {problem}" for run in runs for problem in run.folder.problems]
+    found = [
+        f"{run.letter}: {said}"
+        for run in runs
+        for said in (*run.folder.notes, *run.folder.problems)
+    ]
     for name, word in (("data", "data"), ("model", "models")):
         values = {rows.text(run.folder.config.get(name)) for run in runs}
         if len(values) > 1:

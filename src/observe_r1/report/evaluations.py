@@ -128,6 +128,7 @@ def table_row(evaluation: Evaluation) -> dict[str, Any]:
         "tokens": _mean_tokens(every),
         "truncated": sum(row.truncated for row in every) / len(every) if every else None,
         "per_level": _parts(scores.get("per_level")),
+        "per_puzzle_level": _parts(scores.get("per_puzzle_level")),
         "per_family": _parts(scores.get("per_family")),
     }
 

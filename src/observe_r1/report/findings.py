@@ -1,17 +1,19 @@
 """Whether training is healthy, in plain words: what a person would say after an hour with the run.
 
 Each check looks at one thing and says nothing where it is fine or cannot be known. To add one: a
-function from ``Evidence`` to findings, and its name in ``CHECKS``.
+function from ``Evidence`` to findings, and what it looks at in ``CHECKS``.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
 
 from observe_r1.report import rows
+from observe_r1.report.evaluations import mean_interval
 from observe_r1.report.index import Index
 from observe_r1.report.ladder import question_column
 from observe_r1.report.run import Metrics, RunFolder
@@ -20,6 +22,7 @@ from observe_r1.report.texts import Part, read_parts
 Tone = Literal["good", "note", "warning", "serious"]
 TONES: tuple[Tone, ...] = ("serious", "warning", "note", "good")
 ENOUGH_STEPS = 8
+ENOUGH_QUESTIONS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,18 @@ class Finding:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedAgain:
+    """Solve rates the first and the last time a question was asked: fair on a ladder too."""
+
+    questions: int
+    first: float
+    last: float
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the checks look at."""
@@ -53,6 +68,25 @@ class Evidence:
     @property
     def metrics(self) -> Metrics:
         return self.run.metrics
+
+    @cached_property
+    def asked_again(self) -> AskedAgain | None:
+        """None where fewer than ``ENOUGH_QUESTIONS`` questions came back at a later step."""
+        groups = self.index.groups
+        order = np.argsort(groups["step"], kind="stable")
+        samples = groups["sample"][order]
+        _, first = np.unique(samples, return_index=True)
+        _, last = np.unique(samples[::-1], return_index=True)
+        early, late = order[first], order[::-1][last]
+        again = groups["step"][late] > groups["step"][early]
+        rates = self.index.solve_rates
+        one, two = rates[early[again]], rates[late[again]]
+        interval = mean_interval((two - one).tolist())
+        if interval is None or len(one) < ENOUGH_QUESTIONS:
+            return None
+        return AskedAgain(
+            questions=len(one), first=float(one.mean()), last=float(two.mean()), **interval
+        )
 
     def early_late(self, name: str) -> tuple[float, float] | None:
         """Means of the first and the last fifth of a metric; None where it is too short."""
@@ -70,13 +104,29 @@ def gather(run: RunFolder, index: Index) -> Evidence:
     return Evidence(run=run, index=index, rungs=rungs, parts=read_parts(run.rollouts, index, golds))
 
 
-def find(evidence: Evidence) -> list[Finding]:
-    """Every finding, the most serious first."""
-    found = [finding for check in CHECKS for finding in check(evidence)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """What all checks together had to say."""
+
+    findings: tuple[Finding, ...]
+    """The most serious first."""
+    silent: tuple[str, ...]
+    """What was looked at without a finding: it is fine, or too little is recorded to know."""
+
+
+def examine(evidence: Evidence) -> Checkup:
+    found: list[Finding] = []
+    silent = []
+    for name, check in CHECKS.items():
+        said = list(check(evidence))
+        found += said
+        if not said:
+            silent.append(name)
     if not found:
         text = "Nothing stands out. With few steps recorded this says little."
         found = [Finding(tone="note", title="No findings", text=text)]
-    return sorted(found, key=lambda finding: TONES.index(finding.tone))
+    ordered = sorted(found, key=lambda finding: TONES.index(finding.tone))
+    return Checkup(findings=tuple(ordered), silent=tuple(silent))
 
 
 def _not_finite(evidence: Evidence) -> Iterator[Finding]:
@@ -99,6 +149,8 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
     climb = " although the ladder served harder questions" if ladder else ""
     if late > early + 0.03:
         yield Finding(tone="good", title="It learns", text=f"{change} (last fifth){climb}.")
+    elif ladder and evidence.asked_again is not None:
+        return  # the same questions say it better
     elif ladder:
         text = f"{change} (last fifth). The ladder serves harder questions as it climbs, so this "
         text += "says little: compare rungs in the heat map, and the evaluations."
@@ -110,6 +162,23 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             tone="note", title="Accuracy stays where it is", text=f"{change} (last fifth)."
         )
+
+
+def _asked_again(evidence: Evidence) -> Iterator[Finding]:
+    again = evidence.asked_again
+    if again is None:
+        return
+    text = f"{again.questions:,} questions were asked more than once: {_percent(again.first)} of "
+    text += f"their completions were right the first time, {_percent(again.last)} the last time "
+    text += f"({_points(again.value)} points, 95 % interval {_points(again.low)} to "
+    text += f"{_points(again.high)}). They were trained on in between: held-out questions say how "
+    text += "much carries over."
+    if again.low > 0:
+        yield Finding(tone="good", title="The same questions go better", text=text)
+    elif again.high < 0:
+        yield Finding(tone="serious", title="The same questions go worse", text=text)
+    else:
+        yield Finding(tone="note", title="The same questions go as before", text=text)
 
 
 def _reward_without_accuracy(evidence: Evidence) -> Iterator[Finding]:
@@ -271,22 +340,28 @@ def _empty(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 or share <= 0 else f"{share:.1%}"
+    return f"{100 * share:.{0 if share >= 0.1 or share <= 0 else 1}f} %"
 
 
-CHECKS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    _not_finite,
-    _accuracy,
-    _reward_without_accuracy,
-    _saturated,
-    _zero_signal,
-    _length,
-    _truncated,
-    _all_wrong_rungs,
-    _mismatch,
-    _skipped,
-    _entropy,
-    _repetition,
-    _one_answer,
-    _empty,
-)
+def _points(change: float) -> str:
+    return f"{100 * change:+.1f}".replace("-", "−")
+
+
+CHECKS: dict[str, Callable[[Evidence], Iterator[Finding]]] = {
+    "numbers that are not finite": _not_finite,
+    "accuracy over the run": _accuracy,
+    "the same questions early and late": _asked_again,
+    "reward without accuracy": _reward_without_accuracy,
+    "rewards that are saturated or never earned": _saturated,
+    "groups without signal": _zero_signal,
+    "length": _length,
+    "completions cut off": _truncated,
+    "rungs where everything is wrong": _all_wrong_rungs,
+    "sampler against trainer": _mismatch,
+    "skipped steps": _skipped,
+    "entropy": _entropy,
+    "repetition": _repetition,
+    "one answer everywhere": _one_answer,
+    "empty completions": _empty,
+}
+"""What is looked at, and the function that looks."""

@@ -12,7 +12,7 @@ from observe_r1.report.groups import read_group, summary
 from observe_r1.report.images import find_picture, shrink
 from observe_r1.report.index import Index, IndexBuilder
 from observe_r1.report.payload import build_payload, question_values, to_json
-from observe_r1.report.run import RunFolder, open_run, state
+from observe_r1.report.run import STAGE, RunFolder, open_run, stage_folders, state
 from observe_r1.report.search import Searchable, list_groups
 
 PICTURE_SIDE = 640
@@ -27,6 +27,8 @@ class _Shown:
     groups: Searchable
     payload: str
     """As JSON: encoding it takes longer than anything a request may take on a large run."""
+    held_out: dict[str, Any] | None
+    """What training has brought on held-out questions."""
     revision: int
 
     @property
@@ -114,10 +116,11 @@ class LiveRun:
         run = self._run
         groups = Searchable.of(run, index)
         groups.order("newest")
-        payload = to_json(build_payload(run, index))
+        payload = build_payload(run, index)
+        held_out = next((number for number in payload["key"] if "to" in number), None)
         self._revision += 1
         # One assignment: a reader sees all of the old or all of the new.
-        self._shown = _Shown(groups, payload, self._revision)
+        self._shown = _Shown(groups, to_json(payload), held_out, self._revision)
 
     def _look(self) -> tuple[Any, ...]:
         found = []
@@ -127,7 +130,14 @@ class LiveRun:
                 found.append((name, status.st_size, status.st_mtime_ns))
             except OSError:  # not there, or not there any more
                 found.append((name, -1, -1))
-        return tuple(found)
+        return (*found, *self._stages())
+
+    def _stages(self) -> list[tuple[str, bool]]:
+        """The stages beside this one, which its page names."""
+        if not STAGE.match(self.path.name):
+            return []
+        beside = stage_folders(self.path.parent)
+        return [(path.name, (path / "done.json").exists()) for path in beside]
 
     def state(self) -> dict[str, Any]:
         """What a page asks every two seconds."""
@@ -197,6 +207,7 @@ class LiveRun:
             "recipe": str(run.config.get("recipe") or "–"),
             "model": str(run.config.get("model") or "–"),
             "accuracy": sum(accuracy) / len(accuracy) if accuracy else None,
+            "held_out": self._shown.held_out,
         }
 
 

@@ -3,16 +3,19 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from observe_r1.errors import ObserveError
 from observe_r1.recipes import load_recipe
 from observe_r1.report import rows
 from observe_r1.report.index import Index
-from observe_r1.report.run import RunFolder, last_written, started
+from observe_r1.report.run import RunFolder, last_written, stage_folders, started
 
 MAX_VALUE = 300
 """Characters of one setting; recipes can carry whole prompts."""
+EMPTY = ("", "false", "null")
+MACHINE_WORDS = {"cpu_cores": "CPU cores", "gpus": "GPUs"}
 
 
 def build_overview(run: RunFolder, index: Index) -> dict[str, Any]:
@@ -26,6 +29,7 @@ def build_overview(run: RunFolder, index: Index) -> dict[str, Any]:
     return {
         "blocks": [{"title": title, "facts": facts} for title, facts in blocks if facts],
         "paper": _paper(run),
+        "versions": _versions(run),
         "deviations": rows.texts(run.config.get("deviations")),
         "settings": [
             {
@@ -35,6 +39,27 @@ def build_overview(run: RunFolder, index: Index) -> dict[str, Any]:
             for place, stage in enumerate(run.stages)
         ],
     }
+
+
+def list_stages(run: RunFolder) -> list[dict[str, Any]]:
+    """The stages that have begun, where there are several: how far they are, which one is shown."""
+    if run.home == run.path:
+        return []
+    return [
+        {
+            "name": rows.text(path.name),
+            "steps": _last_step(path / "metrics.jsonl"),
+            "done": (path / "done.json").exists(),
+            "shown": path.resolve() == run.path.resolve(),
+        }
+        for path in stage_folders(run.home)
+    ]
+
+
+def _last_step(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    return max((rows.whole(row.get("step"), 0) for _, _, row in rows.Lines(path)), default=0)
 
 
 def _recipe(run: RunFolder) -> list[list[str]]:
@@ -64,8 +89,22 @@ def _data(run: RunFolder, index: Index) -> list[list[str]]:
 
 
 def _machine(run: RunFolder) -> list[list[str]]:
-    facts = [(name.removeprefix("packages."), value) for name, value in _flat(run.environment)]
-    return [[name, _moment(value)] for name, value in facts if name != "format" and value][:24]
+    found = _flat(_without_packages(run))
+    known = {name: value for name, value in found if name and value not in EMPTY}
+    ordered = {"started": "", "finished": ""} | known
+    return [
+        [MACHINE_WORDS.get(name, name), _moment(value)] for name, value in ordered.items() if value
+    ][:24]
+
+
+def _without_packages(run: RunFolder) -> dict[str, Any]:
+    apart = ("format", "packages")
+    return {name: value for name, value in run.environment.items() if name not in apart}
+
+
+def _versions(run: RunFolder) -> list[list[str]]:
+    packages = _flat(rows.mapping(run.environment.get("packages")))
+    return [[name, value] for name, value in packages if name and value not in EMPTY][:40]
 
 
 def _moment(value: str) -> str:
@@ -77,7 +116,7 @@ def _moment(value: str) -> str:
 def _cost(run: RunFolder, index: Index) -> list[list[str]]:
     begun = started(run)
     wall = last_written(run.path) - begun.timestamp() if begun else None
-    computed = _total(run, "tokens/computed")
+    sampled, computed = _sampled(index), _total(run, "tokens/computed")
     memory = {
         name.removeprefix("memory/"): max(v for _, v in run.metrics.values(name))
         for name in run.metrics.columns
@@ -87,7 +126,7 @@ def _cost(run: RunFolder, index: Index) -> list[list[str]]:
         ("Steps", run.last_step),
         ("Time in steps", _span(_total(run, "timing/step"))),
         ("From start to last row", _span(wall) if wall and 0 < wall < 3e7 else None),
-        ("Tokens sampled", f"{_sampled(index):,.0f}" if index.num_groups else None),
+        ("Tokens sampled", f"{sampled:,.0f}" if sampled else None),
         ("Tokens computed", f"{computed:,.0f}" if computed else None),
         *((f"Memory ({name})", f"{value / 1024:.2f} GiB") for name, value in memory.items()),
     )

@@ -8,12 +8,12 @@ from typing import Any
 from observe_r1.report import rows
 from observe_r1.report.curves import MAX_POINTS, build_curves
 from observe_r1.report.evaluations import build_table, read_evaluations
-from observe_r1.report.findings import find, gather
+from observe_r1.report.findings import examine, gather
 from observe_r1.report.groups import Question, read_group
 from observe_r1.report.images import Album
 from observe_r1.report.index import Index
 from observe_r1.report.ladder import build_ladder
-from observe_r1.report.overview import build_overview
+from observe_r1.report.overview import build_overview, list_stages
 from observe_r1.report.run import RunFolder, state
 from observe_r1.report.select import PageLimits, choose_groups
 
@@ -23,10 +23,13 @@ MAX_QUESTION = 20_000
 def build_payload(run: RunFolder, index: Index) -> dict[str, Any]:
     """The whole page without its groups."""
     table = build_table(read_evaluations(run))
+    checkup = examine(gather(run, index))
     return {
         "name": run.name,
         "state": state(run),
         "problems": problems(run, index),
+        "notes": list(run.notes),
+        "stages": list_stages(run),
         "generated": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "key": [*change_of(table), *key_numbers(run, index)],
         "overview": build_overview(run, index),
@@ -34,7 +37,8 @@ def build_payload(run: RunFolder, index: Index) -> dict[str, Any]:
         "curves": build_curves(run.metrics),
         "averaged": len(run.metrics.steps) > MAX_POINTS,
         "ladder": build_ladder(run, index),
-        "findings": [finding.to_dict() for finding in find(gather(run, index))],
+        "findings": [finding.to_dict() for finding in checkup.findings],
+        "silent": list(checkup.silent),
         "choices": choices(run, index),
     }
 
@@ -60,12 +64,14 @@ def key_numbers(run: RunFolder, index: Index) -> list[dict[str, Any]]:
     accuracy = run.metrics.values("accuracy")
     numbers: list[dict[str, Any]] = [
         {"label": "steps", "value": run.last_step or 0, "of": run.planned_steps},
-        {"label": "groups", "value": index.num_groups},
-        {"label": "completions", "value": index.num_rollouts},
     ]
+    if index.num_groups:
+        numbers.append({"label": "groups", "value": index.num_groups})
+        numbers.append({"label": "completions", "value": index.num_rollouts})
     if accuracy:
         tail = [value for _, value in accuracy[-10:]]
-        numbers.append({"label": "accuracy, last 10 steps", "share": sum(tail) / len(tail)})
+        label = f"accuracy, last {len(tail)} steps" if len(tail) > 1 else "accuracy"
+        numbers.append({"label": label, "share": sum(tail) / len(tail)})
     return numbers
 
 

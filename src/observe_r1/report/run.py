@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ MARKS = ("config.json", "metrics.jsonl", "rollouts.jsonl")
 """A folder with none of these is no run."""
 STAGE = re.compile(r"\d{1,4}-.")
 """Names of stage folders."""
+ASK_NOTHING = ("sft", "dpo", "params", "judge")
+"""Types of stages that sample no completions, so that no rollouts are missed there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class RunFolder:
     questions: Mapping[str, Question]
     problems: tuple[str, ...] = ()
     """What is missing or damaged, in sentences."""
+    notes: tuple[str, ...] = ()
+    """What else is good to know."""
 
     @property
     def name(self) -> str:
@@ -94,7 +98,11 @@ class RunFolder:
 
 
 def is_run(path: Path) -> bool:
-    return any((path / name).is_file() for name in MARKS)
+    return _marks(path) > 0
+
+
+def _marks(path: Path) -> int:
+    return sum((path / name).is_file() for name in MARKS)
 
 
 def stage_folders(path: Path) -> list[Path]:
@@ -112,14 +120,17 @@ def open_run(path: Path) -> RunFolder:
             f"{path} is not a folder. Name the folder that was given to 'train' as --out."
         )
     if not is_run(path):
+        likely = max(path.iterdir(), key=_marks, default=path)
+        meant = f"Did you mean {likely}? " if is_run(likely) else ""
         raise RunError(
-            f"{path} is not a run: it holds none of {', '.join(MARKS)}. Name the folder that was "
-            "given to 'train' as --out, or a folder of such folders for 'view'."
+            f"{path} is not a run: it holds none of {', '.join(MARKS)}. {meant}Name the folder "
+            "that was given to 'train' as --out, or a folder of such folders for 'view'."
         )
     problems: list[str] = []
+    notes = []
     if stages := stage_folders(path):
         path = stages[-1]
-        problems.append(
+        notes.append(
             f"The run has {len(stages)} stages so far; this is the last, {path.name}. Name the "
             "folder of another to see it, or look at all of them with ‘observe-r1 view’."
         )
@@ -132,17 +143,24 @@ def open_run(path: Path) -> RunFolder:
     questions = _read_questions(path / "samples.jsonl", problems)
     if not (path / "rollouts.jsonl").is_file():
         problems.append("There is no rollouts.jsonl, so no completions can be shown.")
-    if "evaluates" in config:  # a folder of ‘observe-r1 eval’ lacks what only training writes
-        problems = [problem for problem in problems if not problem.startswith("There is no ")]
-    return RunFolder(
+    run = RunFolder(
         path=path,
         home=home,
         config=config,
         environment=environment,
         metrics=metrics,
         questions=questions,
-        problems=tuple(problems),
+        notes=tuple(notes),
     )
+    return replace(run, problems=tuple(p for p in problems if not _is_expected(run, p)))
+
+
+def _is_expected(run: RunFolder, problem: str) -> bool:
+    """An evaluation lacks what only training writes, and some stages sample no completions."""
+    if "evaluates" in run.config:
+        return problem.startswith("There is no ")
+    missed = ("There is no rollouts.jsonl", "There is no samples.jsonl")
+    return run.stage.get("type") in ASK_NOTHING and problem.startswith(missed)
 
 
 def state(run: RunFolder, now: float | None = None) -> dict[str, Any]:
@@ -154,8 +172,9 @@ def state(run: RunFolder, now: float | None = None) -> dict[str, Any]:
     if step is None:
         return {"word": "empty", "text": "No step has been recorded yet.", "step": 0}
     quiet = (time.time() if now is None else now) - last_written(run.path)
-    if (planned is not None and step >= planned) or run.environment.get("finished"):
-        word, sentence = "finished", f"Finished: {step} steps."
+    ended = run.environment.get("finished") or (run.path / "done.json").exists()
+    if ended or (planned is not None and step >= planned):
+        word, sentence = "finished", f"Finished: {step} {'step' if step == 1 else 'steps'}."
     elif quiet < QUIET_SECONDS:
         word = "running"
         sentence = f"Running: step {step}" + (f" of {planned}." if planned else ".")

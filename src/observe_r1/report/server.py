@@ -53,7 +53,11 @@ class Runs:
         if not self.folder.is_dir():
             return {}
         inside = [path for path in self.folder.iterdir() if path.is_dir() and is_run(path)]
-        found = {path.name: path for path in sorted(inside, key=lambda path: path.name.lower())}
+        found = {}
+        for path in sorted(inside, key=lambda path: path.name.lower()):
+            # A run of several stages has its rows in the folders of its stages.
+            stages = {f"{path.name}/{stage.name}": stage for stage in stage_folders(path)}
+            found |= stages or {path.name: path}
         # A run of several stages is shown stage by stage; any other run is its own first entry.
         if is_run(self.folder) and not stage_folders(self.folder):
             found = {self.folder.name: self.folder} | found
@@ -163,7 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "state":
             return self._json({**run.state(), "single": self._is_single()})
         if what == "payload":
-            return self._text(run.payload({"single": self._is_single()}))
+            beside, slash, _ = unquote(name, errors="surrogateescape").rpartition("/")
+            return self._text(run.payload({"single": self._is_single(), "beside": beside + slash}))
         if what == "groups":
             return self._json(run.groups(wanted))
         if what == "group":

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from observe_r1.report import rows
-from observe_r1.report.findings import find, gather
+from observe_r1.report.findings import examine, gather
 from observe_r1.report.groups import read_group
 from observe_r1.report.index import Index
 from observe_r1.report.run import RunFolder, state
@@ -46,6 +46,7 @@ def render_run(run: RunFolder, index: Index, width: int = 30) -> RenderableType:
     """The whole view, as something rich can print or redraw."""
     now = state(run)
     parts: list[RenderableType] = [Text.assemble((safe(run.name), "bold"), "  ", now["text"])]
+    parts += [Text(safe(note), style="dim") for note in run.notes]
     parts += [Text(safe(problem), style="yellow") for problem in run.problems]
     parts.append(_plots(run, width))
     parts.append(_findings(run, index))
@@ -72,12 +73,13 @@ def plot(values: list[float], width: int, height: int = 3) -> Text:
     """A curve in block characters, with its lowest, highest and last value under it.
 
     Example:
-        plot([0.0, 0.5, 1.0], width=3, height=1) draws " ▄█"
+        plot([0.0, 0.5, 1.0], width=3, height=1) draws "▁▅█"
     """
     points = _fit(values, width)
     low, high = min(values), max(values)
     span = (high - low) or 1.0
-    levels = [round((value - low) / span * height * 8) for value in points]
+    # The lowest value is one block high, so that a flat curve is seen too.
+    levels = [1 + round((value - low) / span * (height * 8 - 1)) for value in points]
     lines = []
     for row in reversed(range(height)):
         lines.append("".join(BLOCKS[min(max(level - 8 * row, 0), 8)] for level in levels))
@@ -97,7 +99,7 @@ def _fit(values: list[float], width: int) -> list[float]:
 def _findings(run: RunFolder, index: Index) -> RenderableType:
     lines = [
         Text.assemble((f"{finding.title}. ", TONE_STYLES[finding.tone]), safe(finding.text))
-        for finding in find(gather(run, index))
+        for finding in examine(gather(run, index)).findings
     ]
     return Panel(Group(*lines), title="Is it healthy?")
 

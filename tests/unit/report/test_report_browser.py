@@ -6,6 +6,7 @@ axe-playwright-python. Skipped where they are absent.
 
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -168,6 +169,33 @@ def test_the_list_is_walked_with_the_keyboard(opened: Any, report: str) -> None:
     page.keyboard.press("Enter")
     until(page, "document.querySelectorAll('.item')[2].hasAttribute('aria-current')")
     assert page.evaluate("document.activeElement === document.querySelectorAll('.item')[2]")
+
+
+def test_a_cell_of_the_heat_map_opens_its_groups(opened: Any, report: str) -> None:
+    page = opened(report)
+    page.locator(".heat .scroll").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.text_content(".readout").startswith("rung 0, step 1: ")
+    rated = page.text_content(".readout")
+    page.keyboard.press("Enter")
+    until(page, "!document.querySelector('.status').textContent.startsWith('96 ')")
+    groups = rated.split(" right, ")[1]  # ``4 groups``
+    assert page.text_content(".status").startswith(groups)
+    assert all(
+        text.startswith("step 1rung 0") for text in page.locator(".itemtop").all_text_contents()
+    )
+
+
+def test_a_group_has_an_address_and_its_answers_at_a_glance(opened: Any, report: str) -> None:
+    page = opened(report)
+    page.locator(".item").nth(3).click()
+    until(page, "location.hash.startsWith('#group=24.')")
+    asked = page.text_content(".question h3")
+    answers = page.text_content(".answers")
+    assert re.search(r"(correct|wrong): ", answers)
+    again = opened(report + "#" + page.url.partition("#")[2])
+    until(again, f"document.querySelector('.question h3').textContent === {json.dumps(asked)}")
+    assert again.text_content(".answers") == answers
 
 
 @pytest.mark.slow

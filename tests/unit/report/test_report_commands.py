@@ -64,6 +64,17 @@ def test_view_draws_in_the_terminal(good_run: Path, capsys: pytest.CaptureFixtur
     assert json.loads(printed.splitlines()[-1])["word"] == "finished"
 
 
+def test_the_terminal_shows_the_groups_of_the_last_stage(
+    own_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    staged = own_run.parent / "staged"
+    staged.mkdir()
+    (own_run / "config.json").rename(staged / "config.json")
+    own_run.rename(staged / "1-rl")
+    assert call(["view", str(staged), "--terminal", "--once"]) == 0
+    assert "Latest group: step 10" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("verb", [["report"], ["view"], ["view", "--terminal"], ["compare", "."]])
 def test_a_folder_that_is_no_run_is_one_message(
     tmp_path: Path, verb: list[str], capsys: pytest.CaptureFixture[str]
@@ -73,3 +84,20 @@ def test_a_folder_that_is_no_run_is_one_message(
     assert captured.err.startswith("observe-r1: ")
     assert "is not a run" in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_the_first_index_of_a_large_run_says_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from observe_r1.cli import console
+    from observe_r1.cli.report import _progress
+
+    monkeypatch.setattr(console.err, "_force_terminal", True)
+    tell, size = _progress(), 1_000_000_000
+    for done in range(0, size + 1, 10_000_000):
+        tell(done, size)
+    said = capsys.readouterr().err.splitlines()
+    assert 10 < len(said) < 20
+    assert all(line.startswith("building the index of the rollouts, once: ") for line in said)
+    _progress()(50_000_000, 90_000_000)  # a small run is silent
+    assert capsys.readouterr().err == ""

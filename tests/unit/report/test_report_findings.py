@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from observe_r1.report.findings import Evidence, Finding, find
+from observe_r1.report.findings import Evidence, Finding, examine
 from observe_r1.report.index import open_index
 from observe_r1.report.ladder import question_column
 from observe_r1.report.run import open_run
@@ -20,9 +20,8 @@ def findings_of(folder: Path) -> list[Finding]:
     index = open_index(run.rollouts)
     golds = {question.id: question.answer for question in run.questions.values()}
     parts = read_parts(run.rollouts, index, golds)
-    return find(
-        Evidence(run=run, index=index, rungs=question_column(run, index, "rung"), parts=parts)
-    )
+    rungs = question_column(run, index, "rung")
+    return list(examine(Evidence(run=run, index=index, rungs=rungs, parts=parts)).findings)
 
 
 def titles(folder: Path) -> set[str]:
@@ -87,6 +86,47 @@ def test_a_falling_accuracy_is_no_alarm_on_a_ladder(tmp_path: Path) -> None:
     assert titles(tmp_path) == {"Training accuracy on a ladder"}
 
 
+def asked_twice(folder: Path, right: Callable[[int, int], bool]) -> None:
+    """Thirty questions, each asked at two steps; what is right depends on step and question."""
+    rows = [
+        {"step": step, "group": n, "index": i, "sample_id": f"s{n}", "text": str(i), "num_tokens": 9, "correct": right(step, n)}
+        for step in (1, 2) for n in range(30) for i in range(2)
+    ]  # fmt: skip
+    (folder / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("title", "right"),
+    [
+        ("The same questions go better", lambda step, n: n < 10 * step),
+        ("The same questions go worse", lambda step, n: n > 10 * step),
+        ("The same questions go as before", lambda step, n: n % 2 == 0),
+    ],
+)
+def test_questions_asked_again_are_compared_with_themselves(
+    tmp_path: Path, title: str, right: Callable[[int, int], bool]
+) -> None:
+    asked_twice(tmp_path, right)
+    assert title in titles(tmp_path)
+
+
+def test_the_same_questions_stand_for_a_ladder_whose_accuracy_falls(tmp_path: Path) -> None:
+    test_a_falling_accuracy_is_no_alarm_on_a_ladder(tmp_path)
+    asked_twice(tmp_path, lambda step, n: n < 10 * step)
+    (finding,) = findings_of(tmp_path)
+    assert finding.tone == "good"
+    assert "33 % of their completions were right the first time, 67 % the last" in finding.text
+    assert "(+33.3 points, 95 % interval +" in finding.text
+
+
+def test_what_was_looked_at_in_vain_is_said(good_run: Path) -> None:
+    from observe_r1.report.payload import build_payload
+
+    run = open_run(good_run)
+    payload = build_payload(run, open_index(run.rollouts))
+    assert {"entropy", "repetition", "skipped steps"} <= set(payload["silent"])
+
+
 def test_a_rung_on_which_everything_is_wrong_is_named(tmp_path: Path) -> None:
     write_rollouts(tmp_path, lambda step, n: f"<answer>{n}</answer>")
     (finding,) = (f for f in findings_of(tmp_path) if f.title == "Rungs where everything is wrong")
@@ -96,7 +136,7 @@ def test_a_rung_on_which_everything_is_wrong_is_named(tmp_path: Path) -> None:
 def test_one_answer_everywhere_is_named(tmp_path: Path) -> None:
     write_rollouts(tmp_path, lambda step, n: f"<answer>{n if step < 10 else 7}</answer>")
     (finding,) = (f for f in findings_of(tmp_path) if f.title == "One answer everywhere")
-    assert "“7” is given in 100% of the latest completions" in finding.text
+    assert "“7” is given in 100 % of the latest completions" in finding.text
 
 
 def test_repetition_is_named(tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ def test_a_folder_that_is_no_run_is_refused_with_what_to_do(tmp_path: Path) -> N
         open_run(tmp_path / "missing")
 
 
+def test_a_folder_around_a_run_is_refused_with_the_run_in_it(own_run: Path) -> None:
+    with pytest.raises(RunError, match=f"Did you mean {own_run}\\?"):
+        open_run(own_run.parent)
+
+
 def test_an_unfinished_run_says_where_it_stopped(own_run: Path) -> None:
     config = json.loads((own_run / "config.json").read_text())
     config["stages"][0]["max_steps"] = 40
@@ -137,9 +142,23 @@ def test_a_run_of_several_stages_shows_the_last_and_says_so(own_run: Path, tmp_p
     assert run.name == "staged/2-rl"
     assert run.last_step == 10
     assert run.stage["name"] == "rl"
-    assert any("has 2 stages" in problem for problem in run.problems)
+    assert ["has 2 stages" in note for note in run.notes] == [True]
+    stages = build_payload(run, open_index(run.rollouts))["stages"]
+    assert [(stage["name"], stage["steps"], stage["shown"]) for stage in stages] == [
+        ("1-warm_up", 1, False),
+        ("2-rl", 10, True),
+    ]
     assert open_run(home / "2-rl").config == run.config
     assert open_run(home / "1-warm_up").metrics.columns == {"loss": [2.0]}
+
+
+def test_a_stage_that_samples_nothing_misses_no_rollouts(tmp_path: Path) -> None:
+    (tmp_path / "env.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    for kind, missed in (("sft", 0), ("rl", 2)):
+        stages = [{"type": kind, "name": "only"}]
+        (tmp_path / "config.json").write_text(json.dumps({"stages": stages}))
+        assert len(open_run(tmp_path).problems) == missed
 
 
 def test_a_folder_of_an_evaluation_is_shown_as_one(tmp_path: Path) -> None:

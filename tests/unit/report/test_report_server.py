@@ -169,6 +169,20 @@ def test_stages_that_begin_later_are_listed_and_the_open_page_goes_on(own_run: P
         assert until_indexed(port, "1-warm_up")["state"]["step"] == 10
 
 
+def test_stages_of_a_run_among_others_are_listed_with_their_groups(own_run: Path) -> None:
+    staged = own_run.parent / "staged"
+    staged.mkdir()
+    (own_run / "config.json").rename(staged / "config.json")
+    own_run.rename(staged / "1-rl")
+    with served(staged.parent) as port:
+        assert [run["address"] for run in get_json(port, "/runs")["runs"]] == [
+            "/run/staged%2F1-rl/"
+        ]
+        payload = until_indexed(port, "staged%2F1-rl")
+        assert payload["beside"] + payload["stages"][0]["name"] == "staged/1-rl"
+        assert get_json(port, "/run/staged%2F1-rl/groups")["total"] == 30
+
+
 def test_the_first_index_is_shown_being_built_and_answers_meanwhile(tmp_path: Path) -> None:
     run = write_run(tmp_path / "large", Size(steps=2, prompts=2, group_size=2, questions=18))
     rows = 120_000

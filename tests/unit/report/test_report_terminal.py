@@ -18,16 +18,17 @@ def drawn(folder: Path) -> str:
 
 
 def test_a_curve_in_blocks() -> None:
-    assert plot([0.0, 0.5, 1.0], width=3, height=1).plain.splitlines()[0] == " ▄█"
-    assert plot([0.0, 1.0], width=2, height=2).plain.splitlines()[:2] == [" █", " █"]
+    assert plot([0.0, 0.5, 1.0], width=3, height=1).plain.splitlines()[0] == "▁▅█"
+    assert plot([0.0, 1.0], width=2, height=2).plain.splitlines()[:2] == [" █", "▁█"]
 
 
 def test_long_curves_are_means_over_spans() -> None:
-    assert plot([0.0, 1.0] * 50, width=10, height=1).plain.splitlines()[0] == "▄" * 10
+    assert plot([0.0, 1.0] * 50, width=10, height=1).plain.splitlines()[0] == "▅" * 10
 
 
 def test_a_flat_curve_is_drawn() -> None:
-    assert "now 0.5" in plot([0.5] * 3, width=3).plain
+    drawn = plot([0.5] * 3, width=3).plain
+    assert "▁▁▁" in drawn and "now 0.5" in drawn
 
 
 def test_curves_findings_and_the_latest_group_are_shown(good_run: Path) -> None:

@@ -8,9 +8,10 @@ class Charts {
     this.smoothing = 0.6;
     this.range = null;
     this.cards = new Map();
+    this.drawing = Promise.resolve();
     this.seen = new IntersectionObserver((entries) => {
       for (const entry of entries) {
-        if (entry.isIntersecting) this.draw(entry.target.dataset.panel);
+        if (entry.isIntersecting) this.drawSoon(entry.target.dataset.panel);
       }
     }, { rootMargin: "300px" });
     themeListeners.push(() => this.redraw());
@@ -20,7 +21,7 @@ class Charts {
     this.grid = el("div", { class: "charts" });
     this.rest = el("div", { class: "charts" });
     const node = section("curves", "Curves",
-      "Drag across a curve to look at some steps only; every curve follows. Double click to see all."
+      "Pale lines are what was measured, strong ones its smoothed course. Drag across a curve to look at some steps only; every curve follows. Double click to see all."
         + (averaged ? " The run is long: each point is the mean over a few steps." : ""),
       this.controls(), this.grid,
       el("details", { class: "more" }, el("summary", {}, "More metrics"), this.rest));
@@ -65,7 +66,9 @@ class Charts {
         if (card.drawn) this.draw(panel.id);
       } else this.addCard(panel);
     }
-    this.rest.parentNode && (this.rest.parentNode.hidden = !this.rest.childElementCount);
+    const more = this.rest.parentNode;
+    more.hidden = !this.rest.childElementCount;
+    more.open ||= !this.grid.childElementCount;
   }
 
   addCard(panel) {
@@ -115,6 +118,12 @@ class Charts {
     for (const [id, card] of this.cards) if (card.drawn) this.draw(id);
   }
 
+  // One after the other, with room for clicks and keys in between: each takes a tenth of a second.
+  drawSoon(id) {
+    const pause = () => new Promise((resolve) => setTimeout(resolve));
+    this.drawing = this.drawing.then(pause).then(() => this.draw(id)).catch(console.error);
+  }
+
   async draw(id) {
     const card = this.cards.get(id);
     const Plotly = await this.loadPlotly();
@@ -160,16 +169,22 @@ class Charts {
 
   layout(card) {
     const grid = colour("line");
-    const large = card.panel.series.some((series) => series.values.some((value) => Math.abs(value) >= 1000));
+    const values = card.panel.series.flatMap((series) => series.values.filter(isNumber));
+    const [low, high] = [values.reduce((a, b) => Math.min(a, b), Infinity), values.reduce((a, b) => Math.max(a, b), -Infinity)];
+    const large = Math.max(Math.abs(low), Math.abs(high)) >= 1000;
+    const flat = low === high && low !== 0; // Plotly would zoom into the last digits
     const touch = matchMedia("(pointer: coarse)").matches;
-    const axis = { gridcolor: grid, linecolor: grid, zeroline: false, automargin: true, tickfont: { size: 11 } };
+    const axis = { gridcolor: grid, linecolor: grid, zeroline: false, tickfont: { size: 11 } };
+    const [first, last] = this.range || [card.panel.steps[0], card.panel.steps.at(-1)];
+    const few = last - first < 8; // a tick a step: others would be halves, shown twice
     return {
-      height: 220, margin: { l: 44, r: 10, t: 8, b: 28 }, showlegend: false, hovermode: "x unified",
+      height: 220, margin: { l: 50, r: 10, t: 8, b: 28 }, showlegend: false, hovermode: "x unified",
       dragmode: touch ? false : "zoom", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 12, color: colour("faint") },
       hoverlabel: { bgcolor: colour("card"), bordercolor: grid, font: { color: colour("ink") } },
-      xaxis: { ...axis, showgrid: false, ...(this.range ? { range: this.range, autorange: false } : { autorange: true }), tickformat: "d", hoverformat: "d", unifiedhovertitle: { text: "step %{x}" } },
-      yaxis: { ...axis, fixedrange: true, nticks: 5, tickformat: card.panel.unit === "share" ? "~%" : large ? "~s" : ".3~g",
+      xaxis: { ...axis, showgrid: false, ...(few ? { dtick: 1 } : { nticks: 8 }), ...(this.range ? { range: this.range, autorange: false } : { autorange: true }), tickformat: "d", hoverformat: "d", unifiedhovertitle: { text: "step %{x}" } },
+      yaxis: { ...axis, fixedrange: true, nticks: 5, tickformat: card.panel.unit === "share" ? "~%" : large ? "~s" : ".6~g",
+        ...(flat ? { range: [Math.min(0, 1.25 * low), Math.max(0, 1.25 * low)] } : {}),
         ...(card.panel.unit === "share" ? { rangemode: "tozero" } : {}) },
     };
   }

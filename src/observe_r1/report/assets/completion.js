@@ -81,6 +81,38 @@ function advantageBar(advantage, most) {
     })));
 }
 
+// What stands in the last answer tags; null where nothing does. No pattern: texts may be hostile.
+function lastAnswer(text) {
+  const end = text.lastIndexOf("</answer>");
+  const start = end < 0 ? -1 : text.lastIndexOf("<answer>", end);
+  return start < 0 ? null : text.slice(start + 8, end).trim();
+}
+
+// The answers of a group and how often each was given, the most common first.
+function answersOf(group) {
+  const counts = new Map();
+  for (const completion of group.completions) {
+    const answer = lastAnswer(completion.text);
+    const key = JSON.stringify([answer, completion.correct]);
+    const found = counts.get(key) || { answer, correct: completion.correct, times: 0 };
+    found.times += 1;
+    counts.set(key, found);
+  }
+  return [...counts.values()].sort((a, b) => b.times - a.times);
+}
+
+function answerChips(group) {
+  const found = answersOf(group);
+  if (found.every((one) => one.answer === null)) return null;
+  const shown = found.slice(0, 8);
+  const left = found.slice(8).reduce((sum, one) => sum + one.times, 0);
+  return el("p", { class: "answers" }, el("span", { class: "faint" }, "answers given"),
+    shown.map((one) => el("span", { class: `given ${one.correct ? "right" : "wrong"}` },
+      el("span", { class: "sr" }, one.correct ? "correct: " : "wrong: "),
+      el("b", {}, one.answer === null ? "none" : short(one.answer, 28) || "empty"), one.times > 1 && ` × ${one.times}`)),
+    left > 0 && el("span", { class: "faint" }, `and ${left} more`));
+}
+
 function textLegend() {
   return el("p", { class: "textlegend" },
     ["observe", "think", "answer"].map((kind) => el("span", { class: kind }, kind)),

@@ -5,7 +5,7 @@ const SORTS = {
   reward: "highest reward", weight: "highest weight", longest: "longest", shortest: "shortest",
 };
 const OUTCOMES = {
-  "": "any outcome", mixed: "some right, some wrong", right: "all right", wrong: "all wrong",
+  "": "any outcome", mixed: "right and wrong", right: "all right", wrong: "all wrong",
 };
 const MARKS = {
   "": "any completion", truncated: "with one cut off", bonus: "with a bonus",
@@ -24,7 +24,7 @@ class Filters {
       placeholder: choices.steps ? choices.steps[name === "from" ? 0 : 1] : "",
     }));
     this.form = el("form", { class: "filters", role: "search", "aria-label": "Filter the groups", onsubmit: (event) => event.preventDefault() },
-      el("label", { class: "grow" }, "Text in question or completions", el("input", {
+      el("label", { class: "grow" }, "Search all texts", el("input", {
         name: "text", type: "search", autocomplete: "off", spellcheck: "false", oninput: later,
       })),
       step("from", "Steps from"), step("to", "to"),
@@ -34,6 +34,19 @@ class Filters {
       select("mark", "Completions", Object.entries(MARKS)),
       select("sort", "Sort by", Object.entries(SORTS)),
       el("button", { type: "reset", class: "quiet", onclick: () => setTimeout(changed) }, "Clear"));
+  }
+
+  // Ask for these things and nothing else.
+  set(wanted) {
+    this.form.reset();
+    for (const [name, value] of Object.entries(wanted)) {
+      if (this.form.elements[name]) this.form.elements[name].value = String(value);
+    }
+    this.changed();
+  }
+
+  isEmpty() {
+    return Object.keys(this.read()).every((name) => name === "sort");
   }
 
   read() {

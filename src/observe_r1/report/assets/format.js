@@ -1,7 +1,12 @@
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
+// Halves go to the even digit, as in Python: the page and the terminal show the same number.
+const percents = [0, 1].map((digits) => new Intl.NumberFormat("en-US", {
+  minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven", useGrouping: false,
+}));
+
 function percent(value, digits) {
-  return isNumber(value) ? `${(100 * value).toFixed(digits ?? 0)} %` : "–";
+  return isNumber(value) ? `${percents[digits ?? 0].format(100 * value)} %` : "–";
 }
 
 function count(value) {
@@ -20,10 +25,14 @@ function signed(value, digits) {
   return (value > 0 ? "+" : value < 0 ? "−" : "") + plain(Math.abs(value), digits ?? 2);
 }
 
-function signedPoints(value) {
+// A change of a share in points of a hundred.
+function points(value) {
   if (!isNumber(value)) return "–";
-  const points = (100 * Math.abs(value)).toFixed(1);
-  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${points} points`;
+  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${percents[1].format(100 * Math.abs(value))}`;
+}
+
+function signedPoints(value) {
+  return isNumber(value) ? `${points(value)} points` : "–";
 }
 
 function short(text, limit) {

@@ -57,7 +57,7 @@ class Groups {
     const found = answer.partial ? `at least ${count(answer.total)}` : count(answer.total);
     this.status.textContent = answer.total
       ? `${found} groups; showing ${this.offset + 1}–${last}.${answer.text ? ` ${answer.text}` : ""}`
-      : `No group fits.${answer.text ? ` ${answer.text}` : ""}`;
+      : `${this.filters.isEmpty() ? "No completions are recorded." : "No group fits."}${answer.text ? ` ${answer.text}` : ""}`;
     replace(this.list, answer.groups.map((group) => this.item(group)));
     const page = (word, offset, off) => el("button", {
       type: "button", class: "quiet", disabled: off, onclick: () => this.search(offset),
@@ -101,6 +101,7 @@ class Groups {
     }
     if (!group) return replace(this.detail, el("p", {}, "This group is no longer there."));
     replace(this.detail, this.header(group), this.follow(group), this.completions(group));
+    if (move) this.name(group);
     if (move && matchMedia("(max-width: 900px)").matches) {
       this.detail.scrollIntoView({ block: "start" });
       this.detail.focus({ preventScroll: true });
@@ -114,14 +115,41 @@ class Groups {
       isNumber(question.level) && `level ${question.level}`, question.family, question.kind];
     return el("div", { class: "question" },
       el("p", { class: "about" }, about.filter(Boolean).join(" · ")),
-      el("div", { class: "pictures" }, question.pictures.map((key, place) => this.picture(key, place))),
-      el("h3", {}, question.missing ? `Question ${question.id}` : question.text.replace(/<image>/g, "").trim() || question.id),
-      question.missing && el("p", { class: "faint" }, "The run folder does not hold this question."),
-      question.options && question.options.length > 0 && el("ol", { class: "options", type: "A" }, question.options.map((option) => el("li", {}, option))),
-      el("dl", { class: "numbers" },
-        [["gold", question.answer || "–"], ["solve rate", `${group.correct} of ${group.size}`], ["group weight", plain(group.weight, 2)],
-          ["mean reward", plain(group.reward, 2)], ["mean tokens", plain(group.tokens, 0)], ["trained on", group.admitted ? "yes" : "no"]]
-          .map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
+      el("div", { class: "asked" },
+        el("div", { class: "pictures" }, question.pictures.map((key, place) => this.picture(key, place))),
+        el("div", {},
+          el("h3", {}, question.missing ? `Question ${question.id}` : question.text.replace(/<image>/g, "").trim() || question.id),
+          question.missing && el("p", { class: "faint" }, "The run folder does not hold this question."),
+          question.options && question.options.length > 0 && el("ol", { class: "options", type: "A" }, question.options.map((option) => el("li", {}, option))),
+          el("dl", { class: "numbers" },
+            [["gold", question.answer || "–"], ["solve rate", `${group.correct} of ${group.size}`], ["group weight", plain(group.weight, 2)],
+              ["mean reward", plain(group.reward, 2)], ["mean tokens", plain(group.tokens, 0)], ["trained on", group.admitted ? "yes" : "no"]]
+              .map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+          answerChips(group))));
+  }
+
+  // The groups of one cell of the heat map.
+  pick(rung, span) {
+    this.filters.set({ rung, from: span[0], to: span[1] });
+    const place = document.getElementById("groups");
+    place.scrollIntoView({ block: "start" });
+    this.filters.form.elements.rung?.focus({ preventScroll: true });
+  }
+
+  // The address names the group that is looked at, so that it can be sent to someone.
+  name(group) {
+    history.replaceState(null, "", `#group=${group.step}.${group.group}`);
+  }
+
+  async openNamed() {
+    const named = /^#group=(\d{1,9})\.(\d{1,9})$/.exec(location.hash);
+    if (!named) return;
+    const [step, number] = [Number(named[1]), Number(named[2])];
+    const answer = await this.source.query({ from: step, to: step, sort: "oldest" }, 0, 200);
+    const found = answer.groups.find((group) => group.group === number);
+    if (!found) return;
+    await this.show(found.id);
+    this.detail.scrollIntoView({ block: "start" });
   }
 
   picture(key, place) {
@@ -141,7 +169,7 @@ class Groups {
           type: "button", "aria-current": other.id === group.id ? "true" : null,
           "aria-label": `step ${other.step}: ${other.correct} of ${other.size} right`,
           title: `step ${other.step}: ${other.correct} of ${other.size} right`,
-          onclick: () => this.show(other.id).then(() => this.focusStep()),
+          onclick: () => this.show(other.id, true).then(() => this.focusStep()),
         }, el("span", { class: "column" }, el("i", { style: { height: `${100 * other.correct / Math.max(other.size, 1)}%` } })),
         el("small", {}, other.step)))));
     });

@@ -13,7 +13,8 @@ class RunPage {
   // Draw everything once; ``parts`` are the pieces that a live page renders anew.
   render(data, back) {
     this.renderTop(data, back);
-    this.parts = { summary: renderSummary, findings: renderFindings, ran: renderOverview, table: renderTable, ladder: renderLadder };
+    this.parts = { summary: renderSummary, findings: renderFindings, ran: renderOverview, table: renderTable,
+      ladder: (data) => renderLadder(data, (rung, span) => this.groups.pick(rung, span)) };
     const drawn = (name) => (this.shown[name] = this.parts[name](data));
     replace(document.getElementById("content"), drawn("summary"), drawn("findings"), drawn("ran"),
       drawn("table"), this.charts.render(data.curves, data.averaged), drawn("ladder"), this.groups.render(data.choices));
@@ -51,6 +52,7 @@ async function startReport(data) {
   await page.groups.search(0);
   window.observeR1 = { source, page, ready: performance.now() };
   document.documentElement.dataset.ready = "true";
+  await page.groups.openNamed();
 }
 
 async function startView(data) {
@@ -63,6 +65,7 @@ async function startView(data) {
   window.observeR1 = { source, page };
   await page.groups.search(0);
   document.documentElement.dataset.ready = "true";
+  await page.groups.openNamed();
   const note = el("p", { class: "live", role: "status" });
   document.getElementById("top").append(note);
   const turn = async () => {
@@ -97,11 +100,12 @@ async function startRuns(source) {
     try {
       const data = await source.fetch("runs");
       replace(list, data.runs.length ? scrollable("Runs", el("table", {},
-        el("thead", {}, el("tr", {}, ["Run", "State", "Recipe", "Model", "Accuracy"].map((name) => el("th", { scope: "col" }, name)))),
+        el("thead", {}, el("tr", {}, ["Run", "State", "Recipe", "Model", "Accuracy now", "Held-out questions"].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, data.runs.map((run) => el("tr", {},
           el("th", { scope: "row" }, el("a", { href: run.address }, run.name)),
           el("td", {}, run.state), el("td", {}, run.recipe), el("td", {}, run.model),
-          el("td", { class: "number" }, percent(run.accuracy, 1)))))))
+          el("td", { class: "number" }, percent(run.accuracy, 1)),
+          el("td", { class: "number" }, run.held_out ? `${percent(run.held_out.from, 1)} → ${percent(run.held_out.to, 1)}` : "–"))))))
         : el("p", { class: "faint" }, "There is no run in this folder yet. It appears here when one starts."));
     } catch (error) {
       replace(list, el("p", {}, `The viewer does not answer (${error.message}). Trying again.`));

@@ -16,19 +16,29 @@ function renderRuns(data) {
 }
 
 function renderDifferences(data) {
+  const most = Math.max(...data.differences.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)]), 0);
   return section("differences", "Differences",
     `Against ${data.runs[0].letter}, on the same questions. A difference whose 95 % interval does not hold zero has a star.`,
     data.differences.length === 0 && el("p", { class: "faint" }, "The runs have no questions in common, so nothing can be paired."),
     data.differences.length > 0 && scrollable("Differences", el("table", {},
-      el("thead", {}, el("tr", {}, ["Measured on", "Run", "Questions", "First", "This", "Difference", "95 % interval", "Won", "Lost"]
-        .map((name) => el("th", { scope: "col" }, name)))),
+      el("thead", {}, el("tr", {}, ["Measured on", "Run", "Difference", "95 % interval", "", data.runs[0].letter, "The run", "Questions", "Won", "Lost"]
+        .map((name) => el("th", { scope: "col" }, name || el("span", { class: "sr" }, "Interval drawn"))))),
       el("tbody", {}, data.differences.map((row) => el("tr", {},
         el("th", { scope: "row" }, row.on), el("td", {}, row.run),
-        el("td", { class: "number" }, count(row.questions)),
-        el("td", { class: "number" }, percent(row.first, 1)), el("td", { class: "number" }, percent(row.second, 1)),
         el("td", { class: `number ${row.clear ? (row.value > 0 ? "right" : "wrong") : ""}` }, el("b", {}, signedPoints(row.value)), row.clear && [el("span", { "aria-hidden": "true" }, " *"), el("span", { class: "sr" }, " (clear)")]),
-        el("td", { class: "number" }, `${signed(100 * row.low, 1)} to ${signed(100 * row.high, 1)}`),
+        el("td", { class: "number" }, `${points(row.low)} to ${points(row.high)}`),
+        el("td", { class: "wide" }, differenceBar(row, most)),
+        el("td", { class: "number" }, percent(row.first, 1)), el("td", { class: "number" }, percent(row.second, 1)),
+        el("td", { class: "number" }, count(row.questions)),
         el("td", { class: "number" }, count(row.won)), el("td", { class: "number" }, count(row.lost))))))));
+}
+
+// The interval of a difference; zero is in the middle.
+function differenceBar(row, most) {
+  const place = (value) => 50 + 49 * value / (most || 1);
+  return el("span", { class: "interval centred", "aria-hidden": "true" },
+    el("i", { class: "range", style: { left: `${place(row.low)}%`, width: `${place(row.high) - place(row.low)}%` } }),
+    el("i", { class: "point", style: { left: `${place(row.value)}%` } }));
 }
 
 class Pairs {
@@ -89,11 +99,12 @@ async function startCompare(data) {
     [["differences", "Differences"], ["curves", "Curves"], ["pairs", "Questions"]]);
   const source = new PageSource();
   const charts = new Charts(() => source.plotly());
-  replace(document.getElementById("content"), renderRuns(data), renderDifferences(data), charts.render(data.curves, data.averaged));
-  foot(data);
+  // The groups first: once curves are in view, the plotting library takes the browser's time.
   const packed = JSON.parse(await unpack("groups"));
   const pairs = new Pairs(packed.pairs, packed.pictures);
-  document.getElementById("content").append(el("p", { class: "block textlegendline" }, textLegend()), pairs.render());
-  window.observeR1 = { source, pairs };
+  replace(document.getElementById("content"), renderRuns(data), renderDifferences(data), charts.render(data.curves, data.averaged),
+    el("p", { class: "block textlegendline" }, textLegend()), pairs.render());
+  foot(data);
+  window.observeR1 = { source, pairs, ready: performance.now() };
   document.documentElement.dataset.ready = "true";
 }

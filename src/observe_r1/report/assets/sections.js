@@ -23,9 +23,20 @@ function renderSummary(data) {
     el("h1", { id: "summary-title" }, data.name),
     data.overview.paper && el("p", { class: "lead" }, data.overview.paper.summary),
     el("div", { class: "tiles" }, tiles),
+    renderStages(data),
+    data.notes.map((note) => el("p", { class: "faint" }, note)),
     data.problems.length > 0 && el("div", { class: "problems", role: "note" },
       el("strong", {}, "Not everything could be read"),
       el("ul", {}, data.problems.map((problem) => el("li", {}, problem)))));
+}
+
+// The stages of the recipe that have begun; the live viewer leads from one to the other.
+function renderStages(data) {
+  if (data.stages.length < 2) return null;
+  return el("ol", { class: "stages", "aria-label": "Stages" }, data.stages.map((stage) =>
+    el("li", { class: stage.shown ? "shown" : null, "aria-current": stage.shown ? "true" : null },
+      data.single === false && !stage.shown ? el("a", { href: `/run/${encodeURIComponent(data.beside + stage.name)}/` }, stage.name) : stage.name,
+      el("small", {}, stage.done ? ` ${count(stage.steps)} ${stage.steps === 1 ? "step" : "steps"}` : " not finished"))));
 }
 
 function changeTile(change) {
@@ -33,7 +44,7 @@ function changeTile(change) {
   return el("div", { class: "tile gain", title: `${change.first} → ${change.second}, the same ${count(change.questions)} questions` },
     el("b", {}, `${percent(change.from, 1)} → ${percent(change.to, 1)}`),
     el("span", {}, `${change.label}: `, el("em", { class: sure }, signedPoints(change.value)),
-      ` (95 %: ${signed(100 * change.low, 1)} to ${signed(100 * change.high, 1)})`));
+      ` (95 %: ${points(change.low)} to ${points(change.high)})`));
 }
 
 function renderFindings(data) {
@@ -43,7 +54,8 @@ function renderFindings(data) {
         el("span", { class: "mark", "aria-hidden": "true" }, TONE_MARKS[found.tone]),
         el("div", {},
           el("strong", {}, el("span", { class: "sr" }, `${TONE_WORDS[found.tone]}: `), found.title),
-          el("p", {}, found.text))))));
+          el("p", {}, found.text))))),
+    data.silent.length > 0 && el("p", { class: "faint lead" }, `Looked at without a finding, or with too little to tell: ${data.silent.join(", ")}.`));
 }
 
 function renderOverview(data) {
@@ -60,7 +72,8 @@ function renderOverview(data) {
       ? el("ul", { class: "plain" }, overview.deviations.map((text) => el("li", {}, text)))
       : el("p", { class: "faint" }, "The run records none."),
     overview.settings.filter((stage) => stage.values.length).map((stage) =>
-      details(`Every setting of ${stage.name} (${stage.values.length})`, facts(stage.values))));
+      details(`Every setting of ${stage.name} (${stage.values.length})`, facts(stage.values))),
+    overview.versions.length > 0 && details(`Versions of ${overview.versions.length} packages`, facts(overview.versions)));
 }
 
 function interval(share) {
@@ -101,18 +114,19 @@ function renderTable(data) {
     data.table.changes.map((change) => el("p", { class: "change" },
       el("strong", {}, signedPoints(change.value)),
       ` from ${change.first} to ${change.second} on the same ${count(change.questions)} questions `,
-      `(95 % interval ${signedPoints(change.low)} to ${signedPoints(change.high)}).`)),
+      `(95 % interval ${points(change.low)} to ${points(change.high)}).`)),
     body, renderParts(rows));
 }
 
 function renderParts(rows) {
-  const kinds = [["per_level", "By level"], ["per_family", "By family"]];
+  const kinds = [["pass_at_k", "Right at least once in k answers (pass@k)"], ["per_level", "By level"],
+    ["per_puzzle_level", "By level of the puzzle"], ["per_family", "By family"]];
   return kinds.map(([key, title]) => {
     const names = [...new Set(rows.flatMap((row) => Object.keys(row[key])))].sort(byNumber);
     if (!names.length) return null;
     return details(title, scrollable(title, el("table", {},
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Evaluation"),
-        names.map((name) => el("th", { scope: "col" }, name)))),
+        names.map((name) => el("th", { scope: "col" }, key === "pass_at_k" ? `pass@${name}` : name)))),
       el("tbody", {}, rows.filter((row) => Object.keys(row[key]).length).map((row) => el("tr", {},
         el("th", { scope: "row" }, row.name),
         names.map((name) => el("td", { class: "number" }, percent(row[key][name])))))))));
