@@ -12,6 +12,7 @@ Wanted: 3 or more at 144 image tokens and 32 new tokens.
 import argparse
 import io
 import json
+import os
 import statistics
 import sys
 import time
@@ -19,6 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 import numpy as np
 import torch

@@ -5,11 +5,18 @@
 Prints the rank correlation of the two probes, the ceiling that the noise of so few rollouts allows
 (from the fitted distribution of solve rates) and their ratio; and the mean solve rate in the second
 probe of each level of the first, which has to fall from level to level. Stop it and start it again
-as you like: nothing is probed twice.
+as you like, by hand or with ``--minutes``: nothing is probed twice.
 """
 
 import argparse
+import math
+import os
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 import numpy as np
 
@@ -18,17 +25,33 @@ from observe_r1.data.agreement import compare_probes
 from observe_r1.data.difficulty import Difficulty
 from observe_r1.data.importing import import_rows
 from observe_r1.data.open_source import open_source
-from observe_r1.data.store import read_samples
+from observe_r1.data.store import SampleSet, read_samples
 from observe_r1.probe import ProbeConfig, ProbeStore, probe, read_results
 from observe_r1.stages.engines import open_engine
 
+SEEDS = (1, 2)
+BLOCK = 128
 
-def measure(folder: Path, model: str, seed: int, config: ProbeConfig) -> dict[str, Difficulty]:
-    config = config.model_copy(update={"seed": seed})
-    store = folder / f"probe-{seed}"
-    with open_engine(model) as engine, ProbeStore(store, config.identity(model)) as rows:
-        probe(read_samples(folder), engine, config, rows)
-    return dict(read_results(store).difficulty)
+
+def probe_twice(
+    samples: SampleSet, folder: Path, model: str, config: ProbeConfig, minutes: float
+) -> None:
+    """Both probes block by block, so that what a stop leaves behind can be compared too."""
+    end = time.monotonic() + 60 * minutes
+    with ExitStack() as opened:
+        engine = opened.enter_context(open_engine(model))
+        identity = config.identity(model)
+        stores = {s: opened.enter_context(ProbeStore(store_of(folder, s), identity)) for s in SEEDS}
+        for start in range(0, len(samples), BLOCK):
+            block = list(samples[start : start + BLOCK])
+            for seed, store in stores.items():
+                probe(block, engine, config.model_copy(update={"seed": seed}), store)
+            if time.monotonic() > end:
+                return
+
+
+def store_of(folder: Path, seed: int) -> Path:
+    return folder / f"probe-{seed}"
 
 
 def main() -> None:
@@ -37,11 +60,13 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--rollouts", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="go on another time")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
 
     if not (arguments.out / "ladder.json").exists():
-        rows, adapter = open_source("puzzles", "puzzles", limit=arguments.samples, seed=11)
+        drawn = arguments.samples + arguments.samples // 10  # a few turn out to be duplicates
+        rows, adapter = open_source("puzzles", "puzzles", limit=drawn, seed=11)
         import_rows(rows, adapter, arguments.out, overwrite=True)
     config = ProbeConfig(
         rollouts=arguments.rollouts,
@@ -49,17 +74,21 @@ def main() -> None:
         batch_size=32,
         sampling=Sampling(max_new_tokens=arguments.max_tokens),
     )
-    first = measure(arguments.out, arguments.model, 1, config)
-    second = measure(arguments.out, arguments.model, 2, config)
-    ids = sorted(first)
-    counts = [[found[i].num_correct for i in ids] for found in (first, second)]
-    agreement = compare_probes(*counts, rollouts=arguments.rollouts)
-    print(f"{len(ids):,} puzzles, {arguments.rollouts} rollouts each, probed twice")
+    samples = read_samples(arguments.out)[: arguments.samples]
+    probe_twice(samples, arguments.out, arguments.model, config, arguments.minutes)
+    first, second = (read_results(store_of(arguments.out, s)).difficulty for s in SEEDS)
+    compare({i: (first[i], second[i]) for i in sorted(first) if i in second}, arguments.rollouts)
+
+
+def compare(found: Mapping[str, tuple[Difficulty, Difficulty]], rollouts: int) -> None:
+    counts = np.array([[one.num_correct for one in pair] for pair in found.values()]).T
+    agreement = compare_probes(*counts, rollouts=rollouts)
+    print(f"{len(found):,} puzzles, {rollouts} rollouts each, probed twice")
     print(f"rank correlation {agreement.correlation:.4f}, ceiling {agreement.ceiling:.4f}, "
           f"share of the ceiling {agreement.share:.3f} "
           f"(solve rates {agreement.mean_rate:.2f} ± {agreement.spread:.2f})")  # fmt: skip
-    levels = np.array([first[i].level for i in ids])
-    rates = np.array([second[i].solve_rate for i in ids])
+    levels = np.array([first.level for first, _ in found.values()])
+    rates = np.array([second.solve_rate for _, second in found.values()])
     for level in np.unique(levels):
         chosen = levels == level
         print(f"level {level}: {chosen.sum():5d} samples, solve rate {rates[chosen].mean():.3f}")

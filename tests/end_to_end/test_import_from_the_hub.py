@@ -69,7 +69,7 @@ def test_a_set_of_picture_files_is_streamed_with_its_pictures(published: Path, t
         done = data_import("owner/name:testmini", address, tmp_path, "--as", "polymath")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["rows"] == {"accepted": 2, "field missing": 1}
+    assert result["rows"] == {"accepted": 2, "no answer": 1}
     stored = read_samples(tmp_path / "out")
     assert [s.images[0] for s in stored] == [
         (published / "testmini" / f"u_q{n}.png").read_bytes() for n in range(2)

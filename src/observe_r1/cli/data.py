@@ -5,6 +5,7 @@ import ──▶ samples ──probe──▶ solve rates ──ladder──▶ 
                          review ── decisions ─┘
 """
 
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -240,7 +241,7 @@ def build(
     )  # fmt: skip
     arranging = LadderConfig.build({"size": size, "unsolved": unsolved}, "the ladder")
     samples = out / "samples"
-    if not (samples / "ladder.json").exists():
+    if not _is_imported(samples, source):
         _import(source, adapter, samples, ImportConfig(limit=limit), column or [], images,
                 against or [], None, seed, True)  # fmt: skip
     _probe(samples, model, probing, endpoint or [], "", None, None)
@@ -251,7 +252,9 @@ def build(
 def review(
     folder: Folder,
     out: Annotated[Path | None, typer.Option(help="The page; DIR/review.html without.")] = None,
-    level: Annotated[int, typer.Option(min=0, max=8, help="Easiest level shown.")] = 8,
+    level: Annotated[
+        int, typer.Option(min=0, max=8, help="Easiest level shown, beside what was never solved.")
+    ] = 8,
     limit: Annotated[int, typer.Option(min=1, help="Questions on the page.")] = 200,
     json: Json = False,
 ) -> None:
@@ -262,8 +265,11 @@ def review(
     path = out or folder / "review.html"
     num_shown = write_review(folder, read_samples(folder), path, level=level, limit=limit)
     say(f"wrote {path} with {num_shown} questions")
-    say(f"open it, decide, save decisions.jsonl, and put it into {folder}")
-    say(f"next: observe-r1 data ladder {folder} --out {folder}-ladder")
+    if num_shown:
+        say(f"open it, decide, save decisions.jsonl, and put it into {folder}")
+        say(f"next: observe-r1 data ladder {folder} --out {folder}-ladder")
+    else:
+        say("none is as hard as that; --level shows easier ones")
     finish({"page": str(path), "questions": num_shown}, json)
 
 
@@ -308,16 +314,38 @@ def _import(
     return report
 
 
+def _is_imported(folder: Path, source: str) -> bool:
+    """Whether the source has been imported before; another one's samples are not taken for it."""
+    from observe_r1.errors import DataError
+    from observe_r1.records import read_json
+
+    if not (folder / "ladder.json").exists():
+        return False
+    there = read_json(folder / "ladder.json").get("source")
+    if there != source:
+        raise DataError(
+            f"{folder} holds the samples of {there}, not of {source}. Choose another --out, or "
+            "delete that folder."
+        )
+    return True
+
+
 def _fingerprints(against: list[str]) -> "Fingerprints | None":
     if not against:
         return None
     from observe_r1.data.contamination import Fingerprints
     from observe_r1.data.open_source import benchmark_samples
 
-    known = Fingerprints()
+    known = Fingerprints(names=against)
     for name in against:
-        for sample in benchmark_samples(name):
+        bad: Counter[str] = Counter()
+        questions = pictures = 0
+        for sample in benchmark_samples(name, on_bad=lambda row, bad=bad: bad.update([row.reason])):
             known.add(sample)
+            questions, pictures = questions + 1, pictures + len(sample.images)
+        say(f"comparing with {name}: {questions:,} questions and {pictures:,} pictures")
+        for reason, count in bad.most_common():
+            say(f"note: not compared with, {reason}: {count:,}")
     return known
 
 
@@ -375,9 +403,10 @@ def _probe_alone(
 
 
 def _show_probe(folder: Path, summary: "ProbeSummary") -> dict[str, Any]:
-    from observe_r1.probe import read_results
+    from observe_r1.probe import read_results, write_difficulty
 
     results = read_results(folder / "probe")
+    summed_up = write_difficulty(folder / "probe", results)
     levels = [difficulty.level for difficulty in results.difficulty.values()]
     print_table("Samples by difficulty level", ("level", "samples"),
                 [(str(level), f"{levels.count(level):,}") for level in range(9)])  # fmt: skip
@@ -385,9 +414,10 @@ def _show_probe(folder: Path, summary: "ProbeSummary") -> dict[str, Any]:
     if summary.failed:
         say(f"not probed, the engine failed: {len(summary.failed):,}, the last time with: "
             f"{summary.last_failure} Run the command again.")  # fmt: skip
-    say(f"wrote {folder / 'probe'}")
+    say(f"wrote {summed_up}; the rollouts are beside it")
     return {
         "probe": str(folder / "probe"),
+        "difficulty": str(summed_up),
         "new_rollouts": summary.num_rollouts,
         "probed": len(levels),
         "answered_directly": len(results.answered_directly),
@@ -418,9 +448,10 @@ def _ladder(
     seed: int,
     force: bool,
 ) -> dict[str, Any]:
-    from observe_r1.data.ladder import build_ladder
+    from observe_r1.data.ladder import HELD, OUTCOMES, build_ladder
     from observe_r1.data.ladder_folder import write_ladder
     from observe_r1.data.regrading import regrade_by_run
+    from observe_r1.errors import DataError
     from observe_r1.probe.review import read_reviewed
 
     reviewed = read_reviewed(folder, decisions)
@@ -431,13 +462,21 @@ def _ladder(
         reviewed.samples, difficulty, config, seed=seed,
         answered_directly=reviewed.answered_directly, decisions=reviewed.decisions,
     )  # fmt: skip
+    table = arranged.table()
+    print_table("What became of each sample", ("", "samples"),
+                [(name, f"{count:,}") for name, count in table.items() if count])  # fmt: skip
+    if not len(arranged):
+        raise DataError(
+            f"No sample of {folder} is left for a ladder; see the table above. Those held are "
+            f"decided on with 'observe-r1 data review {folder}', or taken with --unsolved keep; "
+            "those not probed need 'observe-r1 data probe'."
+        )
     card = write_ladder(
         out, reviewed.samples, arranged, config, seed=seed, source=str(folder),
         probe=reviewed.probe, overwrite=force,
     )  # fmt: skip
-    table = arranged.table()
-    print_table("What became of each sample", ("", "samples"),
-                [(name, f"{count:,}") for name, count in table.items() if count])  # fmt: skip
     say(f"wrote {card}")
+    if table[OUTCOMES[HELD]]:
+        say(f"held for review: observe-r1 data review {folder}, then this command again")
     say(f"next: observe-r1 train observe_r1 --data {out} --model M --out runs/first")
     return {"out": str(out), "samples": len(arranged), "outcomes": table}

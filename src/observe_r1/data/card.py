@@ -78,8 +78,8 @@ def _history(history: Mapping[str, Any]) -> str:
         if history.get(name):
             parts.append(f"## {title}\n\n{_table(('outcome', 'count'), history[name].items())}")
     if history.get("config"):
-        settings = {k: history[k] for k in ("source", "adapter", "probe", "seed", "config")
-                    if history.get(k) is not None}  # fmt: skip
+        told = ("source", "adapter", "against", "probe", "seed", "config")
+        settings = {name: history[name] for name in told if history.get(name) is not None}
         text = json.dumps(settings, indent=2, ensure_ascii=False)
         parts.append(f"## Settings\n\n```json\n{text}\n```")
     return "\n\n".join(parts)

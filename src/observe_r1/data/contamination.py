@@ -12,7 +12,7 @@ questions share the part of the smaller one's 5-word runs that occur in the othe
 import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -51,7 +51,9 @@ class Fingerprints:
         overlap = known.find(sample)
     """
 
-    def __init__(self, samples: Iterable[Sample] = ()) -> None:
+    def __init__(self, samples: Iterable[Sample] = (), *, names: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
+        """Whose they are, for the record."""
         self._hashes: list[tuple[int, str]] = []
         self._bands: dict[tuple[int, int], list[int]] = defaultdict(list)
         self._runs: dict[int, list[int]] = defaultdict(list)

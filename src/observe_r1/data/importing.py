@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +20,13 @@ from pydantic import Field
 
 from observe_r1.config_base import Config
 from observe_r1.data.checking import checked_gold, checked_text, place_images
-from observe_r1.data.contamination import Fingerprints
-from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion
+from observe_r1.data.contamination import Fingerprints, Overlap
+from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow
 from observe_r1.data.sources.pictures import Pictures
 from observe_r1.data.store import SampleWriter
-from observe_r1.records import to_line, write_json
+from observe_r1.errors import DataError
+from observe_r1.records import to_line, write_atomic, write_json
 from observe_r1.types import Sample
 
 TokenCounter = Callable[[Sample], int]
@@ -54,7 +55,7 @@ class ImportConfig(Config):
     """Longest answer in words that is compared as text; longer ones cannot be checked."""
 
     overlaps: Literal["exclude", "keep"] = "exclude"
-    """Near-duplicates of the benchmarks given: left out, or kept and listed."""
+    """Near-duplicates of the benchmarks given: left out, or kept and listed in overlaps.jsonl."""
 
     limit: int | None = Field(default=None, ge=1)
     """Stop after so many rows of the source."""
@@ -101,21 +102,24 @@ def import_rows(
     out.mkdir(parents=True, exist_ok=True)
     rejected = out / "rejected.jsonl"
     unfinished = rejected.with_suffix(".part")
-    with (
-        SampleWriter(out, overwrite=overwrite) as writer,
-        open(unfinished, "w", encoding="ascii") as log,
-    ):
-        for outcome in work.run(rows):
-            if isinstance(outcome, Sample):
-                writer.add(outcome)
-            else:
-                log.write(to_line(outcome))
-    unfinished.replace(rejected)
+    with SampleWriter(out, overwrite=overwrite) as writer:
+        with open(unfinished, "w", encoding="ascii") as log:
+            for outcome in work.run(rows):
+                if isinstance(outcome, Sample):
+                    writer.add(outcome)
+                else:
+                    log.write(to_line(outcome))
+        unfinished.replace(rejected)
+        if not work.report.accepted:
+            raise DataError(_nothing_accepted(work.report, adapter, rejected))
+    if config.overlaps == "keep":
+        write_atomic(out / "overlaps.jsonl", "".join(map(to_line, work.overlaps)))
     history = {
         "made_by": "data import",
         "source": source,
         "adapter": adapter.name,
         "reference": adapter.reference,
+        "against": list(against.names) if against else [],
         "config": config.model_dump(mode="json"),
         "num_rows": work.report.num_rows,
         "rows": work.report.table(),
@@ -123,6 +127,20 @@ def import_rows(
     }
     write_json(out / "ladder.json", history)
     return work.report
+
+
+def _nothing_accepted(report: ImportReport, adapter: Adapter, rejected: Path) -> str:
+    if not report.num_rows:
+        return "The source holds no row, so there is nothing to import. Check the path."
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.rejected.most_common())
+    hint = ""
+    if "image missing" in report.rejected:
+        hint = " --images DIR says where the pictures are."
+    return (
+        f"None of the {report.num_rows:,} rows can be used: {reasons}.{hint} Is the source in the "
+        f"format '{adapter.name}'? {rejected} says of each row what is wrong with it; another "
+        "format is chosen with --as, and --as table takes --column question=NAME and so on."
+    )
 
 
 class _Import:
@@ -145,6 +163,8 @@ class _Import:
         self.pictures = Pictures(
             max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes
         )
+        self.overlaps: list[dict[str, Any]] = []
+        """The samples that were kept although a benchmark holds them, and what they repeat."""
         self._ids: set[str] = set()
         self._questions: set[bytes] = set()
 
@@ -165,7 +185,7 @@ class _Import:
     def _sample(self, found: FoundRow) -> Sample:
         if isinstance(found.values, BadRow):
             raise found.values
-        raw = self.adapter.read(found.values)
+        raw = read_raw(self.adapter, found.values)
         question = checked_text(raw.question, self.config.special_tokens).strip()
         options = [checked_text(option, self.config.special_tokens) for option in raw.options]
         if not question and not raw.images:
@@ -188,8 +208,12 @@ class _Import:
             **raw.measured,
         )
         self._refuse_long(sample)
-        self._refuse_known(sample)
-        return replace(sample, id=self._own_id(raw, sample))
+        overlap = self._refuse_known(sample)
+        sample = replace(sample, id=self._own_id(raw, sample))
+        if overlap:
+            self.report.notes["near-duplicate of a benchmark, kept"] += 1
+            self.overlaps.append({"id": sample.id, **asdict(overlap)})
+        return sample
 
     def _refuse_long(self, sample: Sample) -> None:
         num_tokens = self.count_tokens(sample)
@@ -197,17 +221,17 @@ class _Import:
             detail = f"{num_tokens} tokens, at most {self.config.max_prompt_tokens} are allowed"
             raise BadRow("too long", detail)
 
-    def _refuse_known(self, sample: Sample) -> None:
+    def _refuse_known(self, sample: Sample) -> Overlap | None:
+        """What a sample that is kept repeats of a benchmark."""
         key = question_key(sample)
         if key in self._questions:
             raise BadRow("duplicate", "same images and question as an earlier row")
         overlap = self.against.find(sample) if self.against else None
-        if overlap:
+        if overlap and self.config.overlaps == "exclude":
             detail = f"{overlap.what} of {overlap.of}, {overlap.likeness:.0%} alike"
-            if self.config.overlaps == "exclude":
-                raise BadRow("near-duplicate of a benchmark", detail)
-            self.report.notes["near-duplicate of a benchmark, kept"] += 1
+            raise BadRow("near-duplicate of a benchmark", detail)
         self._questions.add(key)
+        return overlap
 
     def _own_id(self, raw: RawQuestion, sample: Sample) -> str:
         """The source's id under the source's name; one that repeats is numbered, never lost."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from observe_r1.data.sources import ADAPTERS, Adapter, get_adapter
-from observe_r1.data.sources.base import BadRow, RawQuestion
+from observe_r1.data.sources.base import BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow, find_rows
 from observe_r1.data.sources.pictures import Pictures
 from observe_r1.data.sources.puzzles import puzzle_rows
@@ -121,8 +121,13 @@ def _is_within(address: Any, home: str) -> bool:
     return outer.startswith(home) and all(m.startswith(("zip://", "tar://")) for m in members)
 
 
-def benchmark_samples(name: str) -> Iterator[Sample]:
-    """The questions of a benchmark: a data folder, or ``ADAPTER:PATH``; golds do not matter."""
+def benchmark_samples(
+    name: str, on_bad: Callable[[BadRow], None] = lambda bad: None
+) -> Iterator[Sample]:
+    """The questions of a benchmark: a data folder, or ``ADAPTER:PATH``; golds do not matter.
+
+    ``on_bad`` is told of every row and picture that cannot be read, and so not be compared with.
+    """
     adapter_name, _, path = name.partition(":")
     if adapter_name not in ADAPTERS or not path:
         yield from read_samples(name)
@@ -130,14 +135,29 @@ def benchmark_samples(name: str) -> Iterator[Sample]:
     rows, adapter = open_source(path, adapter_name)
     pictures = Pictures(max_pixels=200_000_000, max_bytes=200_000_000)
     for number, found in enumerate(rows):
-        if isinstance(found.values, Mapping):
-            raw = adapter.read(found.values)
-            yield _known(raw, f"{adapter_name}-{raw.id or number}", pictures, found)
+        try:
+            if isinstance(found.values, BadRow):
+                raise found.values
+            raw = read_raw(adapter, found.values)
+        except BadRow as bad:
+            on_bad(bad)
+            continue
+        images = tuple(_readable(raw, pictures, found.folders, on_bad))
+        yield Sample(
+            id=f"{adapter_name}-{raw.id or number}", question=raw.question, answer=raw.answer,
+            kind="text", images=images,
+        )  # fmt: skip
 
 
-def _known(raw: RawQuestion, own_id: str, pictures: Pictures, found: FoundRow) -> Sample:
-    images = tuple(pictures.load(reference, found.folders) for reference in raw.images)
-    return Sample(id=own_id, question=raw.question, answer=raw.answer, kind="text", images=images)
+def _readable(
+    raw: RawQuestion, pictures: Pictures, folders: Sequence[Path], on_bad: Callable[[BadRow], None]
+) -> Iterator[bytes]:
+    """The pictures there are: a question without its own is still compared by its text."""
+    for reference in raw.images:
+        try:
+            yield pictures.load(reference, folders)
+        except BadRow as bad:
+            on_bad(bad)
 
 
 def token_counter(model: str) -> Callable[[Sample], int]:

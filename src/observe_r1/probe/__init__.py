@@ -5,7 +5,7 @@ store    the rows on disk
 results  solve rate, interval, lengths and entropy of every sample
 """
 
-from observe_r1.probe.results import ProbeResults, read_results
+from observe_r1.probe.results import ProbeResults, read_results, write_difficulty
 from observe_r1.probe.run import ProbeConfig, ProbeSummary, probe
 from observe_r1.probe.store import ProbeRow, ProbeStore, read_probe
 
@@ -18,4 +18,5 @@ __all__ = [
     "probe",
     "read_probe",
     "read_results",
+    "write_difficulty",
 ]

@@ -1,12 +1,15 @@
 """What a probe says of every sample, summed up from its store."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from observe_r1.data.difficulty import Difficulty, ProbedCompletion, measure_difficulty
 from observe_r1.errors import DataError
 from observe_r1.probe.store import ProbeRow, read_probe
+from observe_r1.records import to_line, write_atomic
+
+DIFFICULTY = "difficulty.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,19 @@ def read_results(
             completions.setdefault(row.sample_id, []).extend(light)
     measured = {i: measure_difficulty(i, found) for i, found in completions.items()}
     return ProbeResults(difficulty=measured, answered_directly=frozenset(direct))
+
+
+def write_difficulty(folder: Path, results: ProbeResults) -> Path:
+    """One line a sample beside its rollouts: solve rate with its interval, lengths, entropy.
+
+    Example:
+        {"sample_id": "puzzles-counting-7", "num_rollouts": 8, "num_correct": 5,
+         "solve_rate": 0.625, "low": 0.3, "high": 0.88, "level": 3, "complexity": 41.5,
+         "correct_complexity": 38.2, "answer_entropy": 0.95, "truncated_share": 0.0}
+    """
+    path = folder / DIFFICULTY
+    write_atomic(path, "".join(to_line(asdict(d)) for d in results.difficulty.values()))
+    return path
 
 
 def _without_text(completion: ProbedCompletion) -> ProbedCompletion:

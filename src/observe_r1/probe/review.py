@@ -8,6 +8,7 @@ likelier it is the gold that is wrong.
 """
 
 import base64
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from observe_r1.records import read_json, write_atomic
 from observe_r1.text import format_question
 from observe_r1.types import Sample
 
+DECISIONS = "decisions.jsonl"
 _SHOWN_ROLLOUTS = 3
 _MAX_ANSWER_WORDS = 50
 
@@ -54,17 +56,36 @@ class Doubt:
 def write_review(
     folder: Path, samples: SampleSet, path: Path, *, level: int = 8, limit: int = 200
 ) -> int:
-    """Write the page for samples of ``level`` and above; returns how many are on it."""
-    doubts = find_doubts(folder / "probe", samples, level=level)[:limit]
-    shown = [_shown(samples[doubt.index], doubt) for doubt in doubts]
-    write_atomic(path, _page(folder, shown))
+    """Write the page for samples of ``level`` and above; returns how many are on it.
+
+    What is decided already in ``folder`` is on the page and comes last, so that the next page of
+    many begins where the last one ended, and what it saves holds all decisions.
+    """
+    doubts = find_doubts(folder / "probe", samples, level=level)
+    decided = _decided_rows(folder / DECISIONS)
+    ids = samples.column("id")
+    doubts.sort(key=lambda doubt: str(ids[doubt.index]) in decided)
+    shown = [_shown(samples[doubt.index], doubt) for doubt in doubts[:limit]]
+    write_atomic(path, _page(folder, shown, len(doubts), decided))
     return len(shown)
 
 
+def _decided_rows(path: Path) -> dict[str, dict[str, str]]:
+    """What the page would have saved, by sample id."""
+    decided, golds = read_decisions(path, is_named=False)
+    rows: dict[str, dict[str, str]] = {}
+    for sample_id, decision in decided.items():
+        rows[sample_id] = {"id": sample_id, "decision": decision}
+        if sample_id in golds:
+            rows[sample_id]["answer"] = golds[sample_id]
+    return rows
+
+
 def find_doubts(probe: Path, samples: SampleSet, *, level: int) -> list[Doubt]:
-    """The probed samples of ``level`` and above, the most suspicious first."""
+    """The probed samples of ``level`` and above and all that were never solved (a few rollouts do
+    not make a level 8), the most suspicious first."""
     difficulty = read_results(probe).difficulty
-    hard = {i for i, measured in difficulty.items() if measured.level >= level}
+    hard = {i for i, d in difficulty.items() if d.level >= level or not d.num_correct}
     completions: dict[str, list[ProbedCompletion]] = {}
     for row in read_probe(probe):
         if row.stage == "reasoned" and row.sample_id in hard:
@@ -118,12 +139,21 @@ def _data_url(image: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
-def _page(folder: Path, shown: list[dict[str, Any]]) -> str:
+def _page(
+    folder: Path, shown: list[dict[str, Any]], num_found: int, decided: dict[str, dict[str, str]]
+) -> str:
     from jinja2 import Environment, StrictUndefined
 
     template = (Path(__file__).parent / "review.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(template).render(folder=folder.resolve().name, questions=shown)
+    place = f"{folder.resolve()}\n{json.dumps(decided)}"  # not another folder's, nor older ones
+    return environment.from_string(template).render(
+        folder=folder.resolve().name,
+        questions=shown,
+        num_found=num_found,
+        decided=decided,
+        key=hashlib.sha256(place.encode()).hexdigest()[:16],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +172,13 @@ class Reviewed:
 def read_reviewed(folder: Path, decisions: Path | None = None) -> Reviewed:
     """Samples, probe and decisions of a folder. A corrected gold grades its rollouts anew."""
     samples = read_samples(folder)
-    decided, golds = read_decisions(decisions or folder / "decisions.jsonl", decisions is not None)
+    path = decisions or folder / DECISIONS
+    decided, golds = read_decisions(path, decisions is not None)
+    if decided and decided.keys().isdisjoint(samples.column("id").tolist()):
+        raise DataError(
+            f"{path} decides on {len(decided)} samples, none of which is in {folder}. It was saved "
+            "for another folder: name the right one with --decisions, or move it away."
+        )
     corrected = CorrectedSamples(samples, golds) if golds else samples
     probe = folder / "probe"
     if not (probe / "rollouts.jsonl").exists():

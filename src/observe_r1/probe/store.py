@@ -4,6 +4,7 @@
     DIR/probe/rollouts.jsonl    {"stage": "reasoned", "id": "puzzles-counting-7", "round": 0,
                                  "completions": [{"text": "…", "answer": "3", "correct": true,
                                                   "num_tokens": 17, "truncated": false}, …]}
+    DIR/probe/difficulty.jsonl  what they say of each sample, written anew when a probe ends
     DIR/probe/lock              held by the probe that is running
 
 A row is whole or it is not there: it is written with one call, and a line that a kill cut off is
@@ -162,16 +163,22 @@ def _check_identity(path: Path, identity: Mapping[str, Any]) -> None:
         write_json(path, dict(identity))
         return
     stored = read_json(path)
-    other = [key for key in {**stored, **identity} if stored.get(key) != identity.get(key)]
-    if other:
-        what = "; ".join(
-            f"{key} was {stored.get(key)!r}, is {identity.get(key)!r}" for key in other
-        )
+    what = "; ".join(_differences(stored, identity))
+    if what:
         raise RunError(
             f"{path.parent} holds a probe made otherwise ({what}), and solve rates of different "
-            "probes cannot be added up. Go on with the same settings, or name another folder "
-            "with --store."
+            "probes cannot be added up. Go on with the same settings; or move that folder away, "
+            "and the probe begins anew."
         )
+
+
+def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    for key in {**stored, **wanted}:
+        was, now = stored.get(key), wanted.get(key)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from _differences(was, now)
+        elif was != now:
+            yield f"{key} was {was!r}, is {now!r}"
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -24,12 +24,17 @@ def questions(tmp_path):
     return path
 
 
-def write_probe(folder) -> None:
+def write_probe(folder, correct: int | None = None) -> None:
+    """The k-th sample was solved k times of eight, or all ``correct`` times."""
     with ProbeStore(folder / "probe", ProbeConfig().identity("m")) as store:
         for number, sample in enumerate(read_samples(folder)):
             completions = tuple(
                 ProbedCompletion(
-                    text="", answer="1", correct=k < number, num_tokens=9, truncated=False
+                    text="",
+                    answer="1",
+                    correct=k < (number if correct is None else correct),
+                    num_tokens=9,
+                    truncated=False,
                 )
                 for k in range(8)
             )
@@ -98,3 +103,45 @@ def test_an_occupied_folder_is_not_overwritten_unasked(questions, tmp_path, caps
     assert call(arguments) == 2
     assert "--out" in capsys.readouterr().err
     assert call([*arguments, "--force"]) == 0
+
+
+def test_a_ladder_of_nothing_is_refused_with_the_table_of_why(questions, tmp_path, capsys):
+    out, arranged = tmp_path / "set", tmp_path / "ladder"
+    columns = ["--column", "question=problem", "--column", "answer=label"]
+    call(["data", "import", str(questions), "--as", "table", *columns, "--out", str(out)])
+    write_probe(out, correct=0)
+    capsys.readouterr()
+    assert call(["data", "ladder", str(out), "--out", str(arranged)]) == 2
+    printed = capsys.readouterr()
+    assert "held for review: never solved" in printed.out
+    assert "data review" in printed.err and "--unsolved keep" in printed.err
+    assert not arranged.exists()
+    assert call(["data", "ladder", str(out), "--out", str(arranged), "--unsolved", "keep"]) == 0
+
+
+def test_build_does_not_take_one_source_for_another(questions, tmp_path, capsys):
+    out = tmp_path / "built"
+    columns = ["--column", "question=problem", "--column", "answer=label"]
+    call(
+        ["data", "import", str(questions), "--as", "table", *columns, "--out", str(out / "samples")]
+    )
+    capsys.readouterr()
+    arguments = ["data", "build", "counting", "--as", "puzzles", "--out", str(out)]
+    assert call(arguments) == 2
+    told = capsys.readouterr().err
+    assert str(questions) in told and "not of counting" in told
+
+
+def test_benchmarks_are_named_with_what_could_not_be_compared(questions, tmp_path, capsys):
+    benchmark = tmp_path / "mathvista.json"
+    rows = [{"pid": "1", "question": "What is 3 + 3 exactly, if one may ask so?", "answer": "6",
+             "image": "lost.png"}]  # fmt: skip
+    benchmark.write_text(json.dumps(rows))
+    out = tmp_path / "set"
+    columns = ["--column", "question=problem", "--column", "answer=label"]
+    source = [str(questions), "--as", "table", *columns, "--out", str(out)]
+    assert call(["data", "import", *source, "--against", f"mathvista:{benchmark}"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 questions and 0 pictures" in printed and "image missing: 1" in printed
+    history = json.loads((out / "ladder.json").read_text())
+    assert history["against"] == [f"mathvista:{benchmark}"]

@@ -1,4 +1,5 @@
 import io
+import json
 
 import numpy as np
 import pytest
@@ -97,3 +98,16 @@ def test_an_import_excludes_what_a_benchmark_holds_or_lists_it(overlaps, tmp_pat
     else:
         assert report.accepted == 2
         assert report.notes == {"near-duplicate of a benchmark, kept": 1}
+        (kept,) = map(json.loads, (tmp_path / "out" / "overlaps.jsonl").read_text().splitlines())
+        assert (kept["id"], kept["of"], kept["what"]) == ("table-1", "bench-1", "picture")
+
+
+def test_a_benchmark_with_bad_rows_is_compared_with_as_far_as_it_goes(tmp_path):
+    rows = [{"pid": "1", "question": LONG, "answer": "2", "image": "lost.png"},
+            {"pid": "2", "answer": "3"}, ["no row"]]  # fmt: skip
+    (tmp_path / "b.json").write_text(json.dumps(rows))
+    bad = []
+    found = list(benchmark_samples(f"mathvista:{tmp_path / 'b.json'}", on_bad=bad.append))
+    assert [(s.id, s.images) for s in found] == [("mathvista-1", ())]
+    assert [row.reason for row in bad] == ["image missing", "field missing", "row cannot be read"]
+    assert Fingerprints(found).find(sample("mine", LONG)).of == "mathvista-1"

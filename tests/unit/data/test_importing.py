@@ -214,6 +214,29 @@ def test_an_import_streams_its_source(tmp_path):
     assert peak(900) < peak(300) + 2_000_000  # 11 MB of pictures against 4 MB
 
 
+@pytest.mark.parametrize("answer", [None, "", "  ", float("nan"), float("inf"), True, [3], "n/a"])
+def test_an_answer_that_is_none_is_called_so(answer, tmp_path):
+    assert only_reason(tmp_path, {"answer": answer}) == "no answer"
+
+
+def test_a_file_that_is_no_picture_is_told_what_would_be_one(tmp_path):
+    import_all(tmp_path, [row(1), row(2, images=[b"<svg/>"])])
+    (line,) = (tmp_path / "rejected.jsonl").read_text().splitlines()
+    assert json.loads(line)["detail"] == "none of PNG, JPEG, WEBP, GIF, BMP, TIFF"
+
+
+def test_an_import_that_accepts_nothing_says_why_and_leaves_no_samples(tmp_path):
+    with pytest.raises(
+        DataError, match=r"None of the 3 rows.*field missing \(2\), no answer \(1\)"
+    ):
+        import_all(tmp_path, [{"a": 1}, {"a": 2}, row(3, answer="")])
+    assert reasons(tmp_path) == ["field missing", "field missing", "no answer"]
+    with pytest.raises(DataError):
+        read_samples(tmp_path)
+    with pytest.raises(DataError, match="holds no row"):
+        import_all(tmp_path, [])
+
+
 def test_an_interrupted_import_leaves_no_half_folder(tmp_path):
     def rows():
         yield FoundRow("r:1", row(1), ())

@@ -1,13 +1,18 @@
 """Each adapter on rows of the shape its source documents; the rows are made up."""
 
+import io
 import json
+from dataclasses import replace
 
 import pytest
 
-from observe_r1.data.sources import ADAPTERS, get_adapter
+from observe_r1.data.importing import import_rows
+from observe_r1.data.sources import ADAPTERS, get_adapter, json_values
 from observe_r1.data.sources.base import BadRow, final_answer, split_options
-from observe_r1.data.sources.files import find_rows
+from observe_r1.data.sources.files import FoundRow, find_rows
+from observe_r1.data.sources.json_values import JsonValues
 from observe_r1.data.sources.table import table_adapter
+from observe_r1.data.store import read_samples
 from observe_r1.errors import ConfigError, DataError
 
 PICTURE = {"bytes": b"png", "path": None}
@@ -158,6 +163,14 @@ def test_polymath_rejects_questions_with_several_right_options():
         get_adapter("polymath").read(row)
 
 
+def test_mathverse_asks_in_words_where_the_question_is_only_in_the_picture():
+    row = {"sample_index": "5", "problem_version": "Vision Only", "question": "", "answer": "B",
+           "question_for_eval": "Angle?\nChoices:\nA:50°\nB:60°", "image": PICTURE,
+           "question_type": "multi-choice", "metadata": {}}  # fmt: skip
+    raw = get_adapter("mathverse").read(row)
+    assert "in the picture" in raw.question and raw.options == ("50°", "60°")
+
+
 def test_mmmu_reads_literals_and_nothing_else():
     row = {"id": "1", "question": "?", "answer": "A", "options": "[__import__('os').getcwd()]"}
     with pytest.raises(BadRow, match="options cannot be read"):
@@ -267,3 +280,105 @@ def test_a_folder_without_data_and_an_unknown_ending_are_named(tmp_path):
         list(find_rows(tmp_path))
     with pytest.raises(DataError, match="unknown"):
         list(find_rows(write(tmp_path, "a.xlsx", "")))
+
+
+def test_json_is_read_through_a_window_as_if_it_were_whole(monkeypatch):
+    """Whatever the window cuts apart: numbers, words, escapes, strings, nested lists."""
+    items = [{"a": 1234567, "b": [True, None, -1.5e-7]}, {"c": 'q"\\ \u00e9 \n', "d": {}}, 12345,
+             {"long": "x" * 200}, "text", [[]], {}]  # fmt: skip
+    texts = [json.dumps(items), json.dumps(items, indent=2), json.dumps(items, ensure_ascii=False)]
+    texts += ["\n".join(map(json.dumps, items)), " ".join(map(json.dumps, items)) + "\n\n"]
+    for window in (1, 2, 3, 7, 64):
+        monkeypatch.setattr(json_values, "_WINDOW", window)
+        for text in texts:
+            assert list(JsonValues(io.StringIO(text))) == items
+
+
+def test_a_long_list_does_not_stay_in_memory(tmp_path):
+    """40 MB of rows; decoded whole they would take as much again."""
+    import tracemalloc
+
+    path = tmp_path / "a.json"
+    with open(path, "w") as file:
+        file.write("[")
+        for number in range(400):
+            file.write(("," if number else "") + json.dumps({"n": number, "image": "x" * 100_000}))
+        file.write("]")
+    tracemalloc.start()
+    count = sum(1 for _ in find_rows(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 400 and peak < 10_000_000
+
+
+@pytest.mark.parametrize("text", ["null", "3", "[1, 2]", '"x"', "[" * 50_000, "{]", "\ufeff[1]"])
+def test_a_json_file_that_holds_no_rows_is_bad_rows(text, tmp_path):
+    found = rows(write(tmp_path, "a.json", text))
+    assert found and {what for _, what in found} == {"row cannot be read"}
+
+
+def test_files_of_other_byte_orders_and_marks_are_read(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf[{"a": 1}]')
+    (tmp_path / "b.jsonl").write_bytes(b'\xef\xbb\xbf{"a": 2}')
+    (tmp_path / "c.jsonl").write_bytes(json.dumps({"a": 3}).encode("utf-16"))
+    assert [what for _, what in rows(tmp_path)] == [{"a": 1}, {"a": 2}, {"a": 3}]
+
+
+def test_a_damaged_row_group_costs_its_own_rows_and_each_is_accounted_for(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    texts = [f"{number} {'words ' * 9}" for number in range(30)]
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=10, use_dictionary=False)
+    column = pq.ParquetFile(path).metadata.row_group(1).column(0)
+    whole = bytearray(path.read_bytes())
+    start, size = column.data_page_offset, column.total_compressed_size
+    whole[start : start + size] = b"\xff" * size
+    path.write_bytes(whole)
+    found = rows(path)
+    assert [place for place, _ in found] == [f"a.parquet:{number}" for number in range(1, 31)]
+    expected = [{"text": text} for text in texts]
+    expected[10:20] = ["row cannot be read"] * 10
+    assert [what for _, what in found] == expected
+
+
+def test_text_in_another_encoding_costs_its_row(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    column = pa.array([b"a", b"caf\xe9", b"c"]).view(pa.string())
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    assert [what for _, what in rows(tmp_path)] == [
+        {"text": "a"}, "row cannot be read", {"text": "c"},
+    ]  # fmt: skip
+
+
+ODD_VALUES = (
+    None, 3, -1.5, float("nan"), float("inf"), True, "", "x", "[", "{}", "[1, 2]", "[3]", "3", "null",
+    '{"role": 1}', [], ["x"], [1], [None], [[1]], {}, {"a": 1}, [{"role": "user"}], b"\x00\xff",
+    [{"role": "user", "content": 3}], [{"type": "text"}], {"bytes": 3, "path": 4},
+    [{"from": "human", "value": "?"}, {"from": "gpt", "value": 3}], {"url": {"url": 1}}, "a\x00b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_a_field_of_any_shape_costs_at_most_its_row(name, tmp_path):
+    row, _ = ROWS[name]
+    odd = [row | {field: value} for field in row for value in ODD_VALUES]
+    good = {"id": "good", "question": "How many are there?", "answer": "3", "kind": "number"}
+    found = [FoundRow(f"r:{number}", values, ()) for number, values in enumerate(odd)]
+    adapter = get_adapter(name)
+    read_all = replace(adapter, read=lambda r: (
+        get_adapter("ladder").read(r) if r is good else adapter.read(r)))  # fmt: skip
+    report = import_rows([*found, FoundRow("r:last", good, ())], read_all, tmp_path)
+    assert report.num_rows == len(odd) + 1 == report.accepted + sum(report.rejected.values())
+    assert read_samples(tmp_path)[-1].question == "How many are there?"
+
+
+def test_parts_of_a_scemqa_file_that_are_no_questions_are_counted(tmp_path):
+    good = {"Question": "2 + 2?", "Answer (final answer highlighted)": "4"}
+    path = write(tmp_path, "a.json", json.dumps({"Math": 3, "Physics": ["x", good]}))
+    found = rows(path, get_adapter("scemqa").records)
+    assert [what for _, what in found[:2]] == ["row cannot be read"] * 2
+    assert found[2][1] == good | {"subject": "Physics", "number": 2}

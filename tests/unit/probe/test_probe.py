@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 
 from observe_r1.config.rollout import Sampling
+from observe_r1.data.difficulty import Difficulty
 from observe_r1.errors import DataError, EngineError, RunError
-from observe_r1.probe import ProbeConfig, ProbeStore, probe, read_probe, read_results
+from observe_r1.probe import (
+    ProbeConfig,
+    ProbeStore,
+    probe,
+    read_probe,
+    read_results,
+    write_difficulty,
+)
 from observe_r1.types import Completion, RolloutGroup, Sample
 
 HERE = Path(__file__).parent
@@ -153,7 +161,7 @@ def test_a_probe_of_another_model_is_refused_and_says_what_differs(tmp_path):
     with pytest.raises(RunError, match="model was 'scripted', is 'another'"):
         ProbeStore(tmp_path, ProbeConfig().identity("another"))
     hotter = ProbeConfig(sampling=Sampling(temperature=0.5))
-    with pytest.raises(RunError, match="sampling was"):
+    with pytest.raises(RunError, match=r"temperature was 1\.0, is 0\.5"):
         ProbeStore(tmp_path, hotter.identity("scripted"))
 
 
@@ -225,3 +233,10 @@ def test_three_kills_lose_nothing_and_count_nothing_twice(tmp_path):
 @pytest.mark.slow
 def test_twenty_kills_at_random_times_lose_nothing_and_count_nothing_twice(tmp_path):
     kill_at_random_times(tmp_path / "probe", kills=20, seed=1)
+
+
+def test_what_a_probe_says_of_each_sample_is_written_beside_its_rollouts(tmp_path):
+    run(tmp_path, make_samples(3), ScriptedEngine())
+    results = read_results(tmp_path)
+    lines = write_difficulty(tmp_path, results).read_text().splitlines()
+    assert [Difficulty(**json.loads(line)) for line in lines] == list(results.difficulty.values())

@@ -1,4 +1,7 @@
 import json
+import os
+import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -8,7 +11,7 @@ from observe_r1.data.ladder import build_ladder
 from observe_r1.data.store import read_samples, write_samples
 from observe_r1.errors import DataError
 from observe_r1.probe import ProbeConfig, ProbeRow, ProbeStore
-from observe_r1.probe.review import find_doubts, read_reviewed, write_review
+from observe_r1.probe.review import find_doubts, read_decisions, read_reviewed, write_review
 from observe_r1.types import Sample
 
 
@@ -127,3 +130,72 @@ def test_a_folder_without_a_probe_brings_its_own_levels(tmp_path):
     reviewed = read_reviewed(tmp_path)
     assert reviewed.difficulty is None
     assert len(build_ladder(reviewed.samples, reviewed.difficulty)) == 1
+
+
+def shown_ids(page) -> list[str]:
+    return re.findall(r'<article data-id="([^"]+)"', page.read_text())
+
+
+def test_decided_questions_come_last_and_their_decisions_are_on_the_page(tmp_path):
+    make_folder(tmp_path, {"a": ["1"] * 8, "b": ["1"] * 8, "c": list("12345678")})
+    decide(tmp_path, {"id": "a", "decision": "fix", "answer": "<1>"})
+    page = tmp_path / "review.html"
+    write_review(tmp_path, read_samples(tmp_path), page, limit=2)
+    assert shown_ids(page) == ["b", "c"]
+    assert "2 of 3 questions" in page.read_text()
+    (found,) = re.findall(r"Object\.assign\((\{.*?\}), JSON", page.read_text())
+    assert json.loads(found) == {"a": {"id": "a", "decision": "fix", "answer": "<1>"}}
+    write_review(tmp_path, read_samples(tmp_path), page)
+    assert shown_ids(page) == ["b", "c", "a"]
+
+
+def test_pages_of_two_folders_of_one_name_remember_their_own_decisions(tmp_path):
+    keys = set()
+    for parent in ("one", "two"):
+        folder = tmp_path / parent / "samples"
+        make_folder(folder, {"a": ["1"] * 8})
+        write_review(folder, read_samples(folder), folder / "review.html")
+        keys |= set(re.findall(r"const key = (.*);", (folder / "review.html").read_text()))
+    assert len(keys) == 2
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on the path")
+def test_the_page_saves_what_is_decided_and_no_fix_without_its_answer(tmp_path):
+    """A real browser clicks; what it downloads is what ``data ladder`` reads."""
+    api = pytest.importorskip("playwright.sync_api")
+    make_folder(tmp_path, {"a": ["1"] * 8, "b": ["1"] * 8})
+    write_review(tmp_path, read_samples(tmp_path), tmp_path / "review.html")
+    with api.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox"] if os.geteuid() == 0 else [],
+        )
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto((tmp_path / "review.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.locator("article").nth(0).get_by_label("drop").check()
+        page.locator("article").nth(1).get_by_label("fix").check()
+        page.click("#save")
+        assert "1 to fix without an answer" in page.locator("#count").inner_text()
+        page.keyboard.type("61")  # the field is in focus
+        with page.expect_download() as download:
+            page.click("#save")
+        download.value.save_as(tmp_path / "decisions.jsonl")
+        browser.close()
+    assert read_decisions(tmp_path / "decisions.jsonl", is_named=True) == (
+        {"a": "drop", "b": "fix"}, {"b": "61"},
+    )  # fmt: skip
+
+
+def test_what_was_never_solved_is_shown_however_few_the_rollouts(tmp_path):
+    make_folder(tmp_path, {"a": ["1", "2"], "b": ["1", "60.8"]})
+    doubts = find_doubts(tmp_path / "probe", read_samples(tmp_path), level=8)
+    assert [doubt.index for doubt in doubts] == [0]
+
+
+def test_decisions_of_another_folder_are_refused(tmp_path):
+    make_folder(tmp_path, {"a": ["1"] * 8})
+    decide(tmp_path, {"id": "x", "decision": "keep"}, {"id": "y", "decision": "drop"})
+    with pytest.raises(DataError, match=r"decides on 2 samples, none of which"):
+        read_reviewed(tmp_path)

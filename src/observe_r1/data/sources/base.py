@@ -8,6 +8,7 @@ An adapter only moves fields to their places; everything that is checked is chec
 of them, in ``data/importing.py``.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,29 @@ class Adapter:
     """For JSON files that are no plain list: the list of rows in the file's content."""
 
 
+def read_raw(adapter: Adapter, row: Mapping[str, Any]) -> RawQuestion:
+    """What the adapter makes of a row. Rows are somebody else's data: a list where a text belongs
+    breaks an adapter in its own way, and costs that row, not the import."""
+    try:
+        return adapter.read(row)
+    except BadRow:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        detail = f"not as {adapter.title} has it ({type(error).__name__}: {error})"
+        raise BadRow("row cannot be read", detail) from None
+
+
+def answer_of(row: Mapping[str, Any], *names: str) -> str:
+    """``text_of`` for the gold: a field that is there and empty is a row without an answer."""
+    found = optional_text(row, *names)
+    if found is not None:
+        return found
+    there = [name for name in names if name in row]
+    if not there:
+        raise BadRow("field missing", f"none of {', '.join(names)}")
+    raise BadRow("no answer", f"{there[0]} is {str(row[there[0]])[:80]}")
+
+
 def text_of(row: Mapping[str, Any], *names: str) -> str:
     """The first of the named fields that holds text or a number; BadRow where none does."""
     found = optional_text(row, *names)
@@ -82,6 +106,8 @@ def optional_text(row: Mapping[str, Any], *names: str) -> str | None:
     for name in names:
         value = row.get(name)
         if isinstance(value, bool) or value is None:
+            continue
+        if isinstance(value, float) and not math.isfinite(value):
             continue
         if isinstance(value, float) and value.is_integer():
             return str(int(value))  # a column of whole numbers with gaps is read as floats

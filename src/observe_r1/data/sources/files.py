@@ -1,25 +1,31 @@
 """Files → rows, as a stream. What cannot be read is one bad row with its place, never the end.
 
-.jsonl  a row a line          .json  a list, or whatever the adapter takes rows from
+.jsonl  a row a line          .json  a list, values in lines, or what the adapter takes rows from
 .csv .tsv  a row a record     .parquet .arrow  read batch by batch, pictures as bytes
 """
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from observe_r1.data.sources.base import BadRow
+from observe_r1.data.sources.json_values import Broken, JsonValues, why
 from observe_r1.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 _BATCH_ROWS = 64
 _MAX_CELL = 64_000_000
+_READ_AHEAD = 1_000_000
 _ASIDE = {"dataset_info.json", "state.json", "dataset_dict.json", "dataset_infos.json",
           "ladder.json", "rejected.jsonl", "rollouts.jsonl", "probe.json", "decisions.jsonl",
-          "logic_form.json"}  # fmt: skip
+          "difficulty.jsonl", "overlaps.jsonl", "logic_form.json"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,9 @@ Numbered = Iterator[tuple[int, Mapping[str, Any] | BadRow]]
 def _as_row(value: Any) -> Mapping[str, Any] | BadRow:
     if isinstance(value, dict):
         return value
-    return BadRow("row cannot be read", f"a {type(value).__name__} where an object is expected")
+    if isinstance(value, Broken):
+        return BadRow("row cannot be read", f"not JSON: {value.why}")
+    return BadRow("row cannot be read", f"{type(value).__name__} where an object is expected")
 
 
 def _jsonl(path: Path) -> Numbered:
@@ -91,50 +99,29 @@ def _jsonl(path: Path) -> Numbered:
             if line.strip():
                 try:
                     yield number, _as_row(json.loads(line))
-                except ValueError as error:
-                    yield number, BadRow("row cannot be read", f"not JSON: {error}")
+                except (ValueError, RecursionError) as error:
+                    yield number, BadRow("row cannot be read", f"not JSON: {why(error)}")
 
 
 def _json(path: Path, records: Records | None) -> Numbered:
-    """A whole JSON file; when it is broken, every object of its list that can be read."""
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    try:
-        content = json.loads(text)
-        found = records(content) if records else content
-    except ValueError:
-        yield from _salvage(text)
-        return
-    if isinstance(found, dict):  # one row, or rows under ids
-        nested = all(isinstance(value, dict) for value in found.values()) and found
-        found = list(found.values()) if nested else [found]
-    for number, value in enumerate(found, start=1):
-        yield number, _as_row(value)
-
-
-def _salvage(text: str) -> Numbered:
-    """Objects of a broken list, one by one; after a broken one, the next that opens a line."""
-    decoder = json.JSONDecoder()
-    place, number = text.find("{"), 0
-    while place >= 0:
-        number += 1
-        try:
-            value, end = decoder.raw_decode(text, place)
+    """A JSON file: the items of its list, or its values one after the other. A single object is
+    one row, rows under ids, or whatever the adapter takes rows from."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        values = JsonValues(file)
+        found: Iterable[Any] = values
+        if not values.is_list:
+            first = list(islice(values, 1))
+            alone = first and isinstance(first[0], dict) and values.is_at_end
+            found = _rows_inside(first[0], records) if alone else chain(first, values)
+        for number, value in enumerate(found, start=1):
             yield number, _as_row(value)
-            place = text.find("{", end)
-        except ValueError as error:
-            yield number, BadRow("row cannot be read", f"not JSON: {error}")
-            line_end = text.find("\n", place)
-            place = _next_object(text, line_end) if line_end >= 0 else -1
 
 
-def _next_object(text: str, start: int) -> int:
-    while start >= 0:
-        end = text.find("\n", start + 1)
-        line = text[start + 1 : end if end >= 0 else len(text)]
-        if line.lstrip(" \t,[").startswith("{"):
-            return text.index("{", start)
-        start = end
-    return -1
+def _rows_inside(content: dict[str, Any], records: Records | None) -> list[Any]:
+    if records:
+        return records(content)
+    nested = content and all(isinstance(value, dict) for value in content.values())
+    return list(content.values()) if nested else [content]
 
 
 def _csv(path: Path) -> Numbered:
@@ -157,18 +144,30 @@ def _csv(path: Path) -> Numbered:
 
 
 def _parquet(path: Path) -> Numbered:
+    """Row group by row group: a damaged one costs its own rows, each of them accounted for."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+        # Otherwise a row group's column of pictures would be in memory whole.
+        file = pq.ParquetFile(path, buffer_size=_READ_AHEAD, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        yield number + 1, _cut_off(error)
+        yield 1, _cut_off(error)
+        return
+    number = 0
+    with file:
+        for group in range(file.num_row_groups):
+            last = number + file.metadata.row_group(group).num_rows
+            try:
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
+                    for row in _rows_in(batch):
+                        number += 1
+                        yield number, row
+            except (pa.ArrowException, OSError) as error:
+                detail = f"its row group is damaged: {error}"
+                for lost in range(number + 1, last + 1):
+                    yield lost, BadRow("row cannot be read", detail)
+            number = last
 
 
 def _arrow(path: Path) -> Numbered:
@@ -180,12 +179,26 @@ def _arrow(path: Path) -> Numbered:
         with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
             for batch in stream:
                 for start in range(0, batch.num_rows, _BATCH_ROWS):
-                    for row in batch.slice(start, _BATCH_ROWS).to_pylist():
+                    for row in _rows_in(batch.slice(start, _BATCH_ROWS)):
                         number += 1
                         yield number, row
     except (pa.ArrowException, OSError) as error:
         yield number + 1, _cut_off(error)
 
 
+def _rows_in(batch: "pa.RecordBatch") -> Iterator[Mapping[str, Any] | BadRow]:
+    """The rows of a batch; one that holds what Python cannot (text in another encoding, a date in
+    the year 300,000) is a bad row."""
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            rows = [BadRow("row cannot be read", str(error)[:200])]
+        else:
+            rows = [row for i in range(batch.num_rows) for row in _rows_in(batch.slice(i, 1))]
+    yield from rows
+
+
 def _cut_off(error: Exception) -> BadRow:
-    return BadRow("file cannot be read", f"cut off or damaged from here on: {error}")
+    detail = f"cut off or damaged from here on ({error}); fetch the file again"
+    return BadRow("file cannot be read", detail)

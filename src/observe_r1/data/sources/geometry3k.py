@@ -8,7 +8,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from observe_r1.data.sources.base import Adapter, RawQuestion, images_of, optional_text, text_of
+from observe_r1.data.sources.base import (
+    Adapter,
+    RawQuestion,
+    answer_of,
+    images_of,
+    optional_text,
+    text_of,
+)
 
 
 def read_row(row: Mapping[str, Any]) -> RawQuestion:
@@ -19,7 +26,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
     return RawQuestion(
         id=optional_text(row, "id"),
         question=text_of(row, "problem_text", "problem", "question"),
-        answer=text_of(row, "answer"),
+        answer=answer_of(row, "answer"),
         images=images_of(row, "images", "image") or beside,
         options=choices,
         kind="choice" if choices else None,

@@ -8,7 +8,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from observe_r1.data.sources.base import Adapter, RawQuestion, images_of, optional_text, text_of
+from observe_r1.data.sources.base import (
+    Adapter,
+    RawQuestion,
+    answer_of,
+    images_of,
+    optional_text,
+    text_of,
+)
 from observe_r1.grading import KINDS
 
 
@@ -18,7 +25,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
     return RawQuestion(
         id=text_of(row, "id"),
         question=text_of(row, "question"),
-        answer=text_of(row, "answer"),
+        answer=answer_of(row, "answer"),
         images=images_of(row, "images"),
         options=tuple(map(str, row.get("options") or ())),
         kind=next((known for known in KINDS if known == kind), None),

@@ -5,7 +5,8 @@
         correct option letter at the end.\\nQuestion: Which?\\nChoices:\\n(A) 2\\n(B) 3"},
       {"from": "gpt", "value": "The answer is B"}]}
 
-The hint tells how to answer, which is the recipe's business: it is taken out.
+The hint tells how to answer, which is the recipe's business: it is taken out. The pictures lie in
+``data_images/`` beside the file: ``--images data_images``.
 """
 
 import re

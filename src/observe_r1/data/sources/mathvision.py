@@ -13,7 +13,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from observe_r1.data.sources.base import Adapter, RawQuestion, images_of, optional_text, text_of
+from observe_r1.data.sources.base import (
+    Adapter,
+    RawQuestion,
+    answer_of,
+    images_of,
+    optional_text,
+    text_of,
+)
 
 _MARKER = re.compile(r"<image\s*(\d*)>")
 _OWN_LINE = re.compile(r"^[ \t]*(?:<image\s*\d*>[ \t]*)+$\n?", re.MULTILINE)
@@ -29,7 +36,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
     return RawQuestion(
         id=text_of(row, "id"),
         question=_MARKER.sub("<image>", question),
-        answer=text_of(row, "answer"),
+        answer=answer_of(row, "answer"),
         images=images_of(row, "decoded_image", "image"),
         options=options,
         kind="choice" if options else None,

@@ -10,7 +10,14 @@ A multiple-choice answer is the text of a choice; ``answer_type`` "list" is an a
 from collections.abc import Mapping
 from typing import Any
 
-from observe_r1.data.sources.base import Adapter, RawQuestion, images_of, optional_text, text_of
+from observe_r1.data.sources.base import (
+    Adapter,
+    RawQuestion,
+    answer_of,
+    images_of,
+    optional_text,
+    text_of,
+)
 
 
 def read_row(row: Mapping[str, Any]) -> RawQuestion:
@@ -20,7 +27,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
     return RawQuestion(
         id=text_of(row, "pid"),
         question=f"{question} (Unit: {unit})" if unit else question,
-        answer=text_of(row, "answer"),
+        answer=answer_of(row, "answer"),
         images=images_of(row, "decoded_image", "image"),
         options=choices,
         kind="choice" if choices else None,

@@ -12,14 +12,21 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion, optional_text, text_of
+from observe_r1.data.sources.base import (
+    Adapter,
+    BadRow,
+    RawQuestion,
+    answer_of,
+    optional_text,
+    text_of,
+)
 
 _MOST_IMAGES = 7
 
 
 def read_row(row: Mapping[str, Any]) -> RawQuestion:
     options = _listed(row.get("options"))
-    answer = text_of(row, "answer")
+    answer = answer_of(row, "answer")
     if row.get("question_type") == "open":
         options = ()
         answer = (_listed(answer) or (answer,))[0]

@@ -12,7 +12,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion, optional_text, text_of
+from observe_r1.data.sources.base import (
+    Adapter,
+    BadRow,
+    RawQuestion,
+    answer_of,
+    optional_text,
+    text_of,
+)
 
 
 def read_row(row: Mapping[str, Any]) -> RawQuestion:
@@ -27,7 +34,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
     return RawQuestion(
         id=optional_text(row, "id"),
         question=question,
-        answer=text_of(row, "answer"),
+        answer=answer_of(row, "answer"),
         images=images,
     )
 

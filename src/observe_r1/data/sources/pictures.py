@@ -19,7 +19,7 @@ from PIL import Image
 from observe_r1.data.sources.base import BadRow
 
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
-READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _REMEMBERED = 4096
 _BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "UklGR")
 """How JPEG, PNG and WebP begin in base64: no path begins like that."""
@@ -106,13 +106,16 @@ class Pictures:
                 with Image.open(io.BytesIO(data), formats=READ_FORMATS) as picture:
                     width, height = picture.size
                     if width * height > self.max_pixels:
-                        return BadRow("image too large", f"{width} × {height} pixels")
+                        detail = f"{width} × {height} pixels, at most {self.max_pixels:,} allowed"
+                        return BadRow("image too large", detail)
                     if max(width, height) > _LARGEST_RATIO * min(width, height):
                         return BadRow("image too narrow", f"{width} × {height} pixels")
                     picture.load()
                     return b"" if picture.format in KEPT_FORMATS else _encode(picture)
-        except Image.DecompressionBombError as error:
-            return BadRow("image too large", str(error)[:120])
+        except Image.DecompressionBombError as error:  # Pillow refuses these by itself
+            return BadRow("image too large", str(error).partition(",")[0])
+        except Image.UnidentifiedImageError:
+            return BadRow("image unreadable", f"none of {', '.join(READ_FORMATS)}")
         except Exception as error:  # decoders raise whatever their input makes them raise
             return BadRow("image unreadable", f"{type(error).__name__}: {str(error)[:120]}")
 

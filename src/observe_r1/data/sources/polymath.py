@@ -18,9 +18,9 @@ from observe_r1.data.sources.base import (
     Adapter,
     BadRow,
     RawQuestion,
+    answer_of,
     images_of,
     optional_text,
-    text_of,
 )
 
 QUESTION = "Answer the question in the picture with the label of the right option."
@@ -29,7 +29,7 @@ _FIRST_FOUR = {"letters": ("A", "B", "C", "D"), "digits": ("1", "2", "3", "4")}
 
 
 def read_row(row: Mapping[str, Any]) -> RawQuestion:
-    answer = text_of(row, "final_answer").strip().strip("[]()").upper()
+    answer = answer_of(row, "final_answer").strip().strip("[]()").upper()
     if "," in answer:
         raise BadRow("not one question and one answer", f"several options are right: {answer}")
     return RawQuestion(

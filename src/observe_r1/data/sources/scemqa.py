@@ -15,6 +15,7 @@ from observe_r1.data.sources.base import (
     Adapter,
     BadRow,
     RawQuestion,
+    answer_of,
     images_of,
     optional_text,
     split_options,
@@ -25,18 +26,21 @@ _HIGHLIGHTED = re.compile(r"\\+answer\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LETTER = re.compile(r"\s*\(?([A-J])\)?(?![A-Za-z])")
 
 
-def records(content: Any) -> list[dict[str, Any]]:
-    """The rows of all subjects, each with its subject and its number in it."""
+def records(content: dict[str, Any]) -> list[Any]:
+    """The rows of all subjects, each with its subject and its number in it; what is no row is
+    left as it is, to be counted as one that cannot be read."""
     rows = []
     for subject, questions in content.items():
-        for number, question in enumerate(questions, start=1):
-            rows.append({**question, "subject": subject, "number": number})
+        listed = questions if isinstance(questions, list) else [questions]
+        for number, question in enumerate(listed, start=1):
+            is_row = isinstance(question, dict)
+            rows.append({**question, "subject": subject, "number": number} if is_row else question)
     return rows
 
 
 def read_row(row: Mapping[str, Any]) -> RawQuestion:
     question, options = split_options(text_of(row, "Question"))
-    written = text_of(row, "Answer (final answer highlighted)")
+    written = answer_of(row, "Answer (final answer highlighted)")
     marked = _HIGHLIGHTED.search(written)
     letter = _LETTER.match(written)
     if marked:

@@ -15,6 +15,7 @@ from observe_r1.data.sources.base import (
     Adapter,
     BadRow,
     RawQuestion,
+    answer_of,
     images_of,
     optional_text,
     split_options,
@@ -55,7 +56,7 @@ def table_adapter(columns: Mapping[str, str]) -> Adapter:
         return RawQuestion(
             id=optional_text(row, *names["id"]),
             question=question,
-            answer=text_of(row, *names["answer"]),
+            answer=answer_of(row, *names["answer"]),
             images=_listed_images(images_of(row, *names["images"])),
             options=options,
             kind="choice" if options else None,

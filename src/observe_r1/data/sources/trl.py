@@ -12,10 +12,10 @@ from observe_r1.data.sources.base import (
     Adapter,
     BadRow,
     RawQuestion,
+    answer_of,
     final_answer,
     images_of,
     optional_text,
-    text_of,
 )
 from observe_r1.data.sources.observe_r1_jsonl import read_content
 
@@ -36,7 +36,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
     return RawQuestion(
         id=optional_text(row, "id"),
         question=question,
-        answer=final_answer(text_of(row, "solution", "answer")),
+        answer=final_answer(answer_of(row, "solution", "answer")),
         images=images,
     )
 

@@ -14,6 +14,7 @@ from observe_r1.data.sources.base import (
     Adapter,
     BadRow,
     RawQuestion,
+    answer_of,
     images_of,
     lettered_options,
     optional_text,
@@ -30,7 +31,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
     return RawQuestion(
         id=f"{text_of(row, 'ID')}-{row.get('key', '')}-{number}" if number else text_of(row, "ID"),
         question=text_of(row, "question"),
-        answer=text_of(row, "answer"),
+        answer=answer_of(row, "answer"),
         images=images_of(row, "image", "image_path"),
         options=tuple(option.rstrip("; ") for option in options),
         kind="choice",

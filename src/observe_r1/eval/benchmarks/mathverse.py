@@ -7,14 +7,11 @@ The figure is the mean over all versions; the versions are its breakdown.
 from typing import Any
 
 from observe_r1.data.sources.base import split_options
-from observe_r1.data.sources.mathverse import ADAPTER
+from observe_r1.data.sources.mathverse import ADAPTER, IN_THE_PICTURE
 from observe_r1.eval.benchmarks.base import Benchmark, Row, mean_by
 from observe_r1.eval.benchmarks.letters import picks_gold
 from observe_r1.grading import grade
 from observe_r1.types import Sample
-
-IN_THE_PICTURE = "The question is in the picture. Answer it."
-"""What is asked where the question stands only in the picture ("Vision Only")."""
 
 
 def prepare(row: Row) -> Row:

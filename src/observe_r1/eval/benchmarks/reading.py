@@ -7,7 +7,7 @@ from pathlib import Path
 
 from observe_r1.data.checking import checked_gold, place_images
 from observe_r1.data.open_source import open_source
-from observe_r1.data.sources.base import BadRow, RawQuestion
+from observe_r1.data.sources.base import BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow, find_rows
 from observe_r1.data.sources.pictures import Pictures
 from observe_r1.errors import DataError
@@ -69,7 +69,7 @@ def _read_row(benchmark: Benchmark, found: FoundRow, pictures: Pictures) -> list
         raise found.values
     _require_columns(benchmark, found)
     row = benchmark.prepare(found.values)
-    sample = _to_sample(benchmark, benchmark.adapter.read(row), found, pictures)
+    sample = _to_sample(benchmark, read_raw(benchmark.adapter, row), found, pictures)
     return benchmark.expand(replace(sample, metadata=dict(benchmark.facts(row))))
 
 
