@@ -22,8 +22,9 @@ TRAINING = ("timing/optimise", "timing/sync")
 
 
 def overrides_of(staleness: int, seed: int, corrected: bool, arguments: Any) -> tuple[str, ...]:
+    every = min(arguments.eval_every, arguments.steps or arguments.eval_every)
     found = [
-        f"rl.staleness={staleness}", f"rl.seed={seed}", f"rl.eval_every={arguments.eval_every}",
+        f"rl.staleness={staleness}", f"rl.seed={seed}", f"rl.eval_every={every}",
         "heldout.data=puzzles", f"heldout.questions={arguments.questions}", "heldout.samples=4",
         "heldout.greedy=false",
     ]  # fmt: skip

@@ -133,7 +133,7 @@ def _show_variants(plan: "Plan", others: "list[Plan]") -> None:
     if not plan.fits and fitting:
         best = fitting[0]
         changes = " ".join(overrides_of(best, plan.stage)) or "nothing in the recipe"
-        launch = ", launched with --use_fsdp" if best.layout.sharded else ""
+        launch = ", launched with --use_fsdp --fsdp_version 2" if best.layout.sharded else ""
         say(f"  to fit, add: {changes}{launch}")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from observe_r1.config_base import Config
 
@@ -84,6 +84,36 @@ class VLLM(Config):
     """No CUDA graphs and no compilation: slower, starts sooner; None: on CPUs only."""
 
 
+class VLLMServer(Config):
+    """A vLLM server for this model alone, on devices of its own; it reads new weights from a folder
+    that both sides see. ``docs/vllm.md`` has the command that starts one."""
+
+    type: Literal["vllm_server"] = "vllm_server"
+
+    base_url: str = "http://127.0.0.1:8000"
+    """Where the server answers."""
+
+    weights_folder: str | None = None
+    """Where new weights are written for the server, by a path that is the same on both sides; None:
+    a temporary folder of this machine. ``/dev/shm`` is quick and takes memory."""
+
+    max_concurrency: int = Field(default=64, ge=1)
+    """Prompts on their way at the same time."""
+
+    timeout_seconds: float = Field(default=1800.0, gt=0)
+    """How long one prompt with all its completions, or new weights, may take."""
+
+    api_key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key, if the server asks for one."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"base_url is '{url}', which is no address. Write http://host:port.")
+        return url.rstrip("/").removesuffix("/v1")
+
+
 class Endpoint(Config):
     """Any OpenAI-compatible server: for probing and evaluation, never for training."""
 
@@ -121,5 +151,5 @@ class Endpoint(Config):
         return self
 
 
-EngineConfig = SharedPrefill | VLLM | Endpoint
+EngineConfig = SharedPrefill | VLLM | VLLMServer | Endpoint
 Engine = Annotated[EngineConfig, Field(discriminator="type")]

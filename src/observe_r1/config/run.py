@@ -5,7 +5,7 @@ recipe file ──▶ Recipe ──preset, hardware, overrides──▶ RunConfi
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from observe_r1.config.evaluation import HeldOut
 from observe_r1.config.order import active, check_order
@@ -86,6 +86,18 @@ class Budget(Config):
     """Tokens of the forward passes of updates, prompts included; None: no limit."""
 
 
+class Tracking(Config):
+    """Who is told about every step besides the run folder."""
+
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """By name, one or several: ``tracking.trackers=tensorboard``. Each needs its own package."""
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+
+
 class RunConfig(Config):
     """Everything that decides a run; ``config.json`` loads back to the same object."""
 
@@ -101,6 +113,8 @@ class RunConfig(Config):
     """What training is measured on while it runs."""
     budget: Budget = Budget()
     """What all stages together may cost."""
+    tracking: Tracking = Tracking()
+    """Who is told about every step."""
     stages: tuple[Stage, ...]
 
     @property

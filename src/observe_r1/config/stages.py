@@ -24,7 +24,7 @@ from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.params import ParamsStage
 from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.questions import Questions
-from observe_r1.config.rollout import VLLM, Engine, Sampling, SharedPrefill
+from observe_r1.config.rollout import VLLM, Engine, Sampling, SharedPrefill, VLLMServer
 from observe_r1.config.sample import SampleStage
 from observe_r1.config.sft import SFTStage
 from observe_r1.config.stage_base import StageBase, TrainingStage
@@ -102,7 +102,7 @@ class RLStage(TrainingStage, Scoring, Weighting):
         """vLLM's log-probs are taken after top-p, top-k and min-p: over fewer tokens than the
         trainer's, so that their ratio would be off by what was left out, at every token."""
         corrects = self.loss.truncated_importance is not None
-        if isinstance(self.engine, VLLM) and self.sampling.is_filtered and corrects:
+        if isinstance(self.engine, VLLM | VLLMServer) and self.sampling.is_filtered and corrects:
             raise ValueError(
                 "vLLM tells log-probs only after top_p, top_k and min_p have taken tokens away, "
                 "and loss.truncated_importance needs them before. Set sampling.top_p=1, top_k=0 "

@@ -23,9 +23,15 @@ def sharded_like(tensor: Tensor, value: Tensor) -> Tensor:
     return distribute_tensor(value, tensor.device_mesh, tensor.placements)
 
 
-def whole_state(model: Any) -> dict[str, Tensor]:
-    """What ``save_pretrained`` writes."""
-    return {name: whole(value).detach() for name, value in model.state_dict().items()}
+def whole_state(model: Any, *, keep: bool = True) -> dict[str, Tensor]:
+    """What ``save_pretrained`` writes, in the host's memory. Every process must ask at the same
+    time; those that do not ``keep`` it help to gather and hold one tensor at a time."""
+    found = {}
+    for name, value in model.state_dict().items():
+        tensor = whole(value).detach()
+        if keep:
+            found[name] = tensor.cpu()
+    return found
 
 
 @torch.no_grad()

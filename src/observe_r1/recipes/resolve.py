@@ -21,7 +21,7 @@ from observe_r1.recipes.machine import Machine
 FULL = "full"
 """The preset of a recipe as it stands: the paper's own scale."""
 
-SECTIONS = ("heldout", "budget")
+SECTIONS = ("heldout", "budget", "tracking")
 """What an override can name beside a stage."""
 
 Stages = dict[str, dict[str, Any]]

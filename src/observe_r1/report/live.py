@@ -1,5 +1,6 @@
 """A run that may still be growing, kept open: what has changed is read, the rest is remembered."""
 
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from observe_r1.report.search import Searchable, list_groups
 PICTURE_SIDE = 640
 MAX_TEXT = 400_000
 FILES = ("config.json", "env.json", "metrics.jsonl", "samples.jsonl", "rollouts.jsonl", "eval")
+ANSWERS_FIRST = 0.001
+"""Seconds after which the thread that reads lets another answer. Python's own five milliseconds,
+waited for at every turn, were most of what an answer took meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,14 @@ class LiveRun:
 
     def _read(self) -> None:
         """Read what is new; a run that vanishes meanwhile stays as it was last seen."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(ANSWERS_FIRST)
         try:
             self._index()
         except (RunError, OSError):
             self._done = (0, 0)
+        finally:
+            sys.setswitchinterval(before)
 
     def _index(self) -> None:
         shown = 0

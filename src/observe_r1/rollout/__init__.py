@@ -5,6 +5,7 @@ sampling.py        logits → tokens, with a random number of its own for every 
 shared_prefill.py  built in: prompt and images once, then G branches of the cache
 cache.py           the cache that is branched
 vllm.py            vLLM in this process, following the policy's weights
+vllm_server.py     vLLM in a server of its own, following them through a folder
 endpoint.py        servers, which are only asked and never trained
 engines.py         the engine that settings name
 mismatch.py        how far sampler and trainer disagree

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from observe_r1.config.rollout import VLLM, Endpoint, EngineConfig, SharedPrefill
+from observe_r1.config.rollout import VLLM, Endpoint, EngineConfig, SharedPrefill, VLLMServer
 from observe_r1.rollout.base import RolloutEngine
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ def make_engine(config: EngineConfig, load: Callable[[], "Policy"]) -> RolloutEn
             from observe_r1.rollout.vllm import VLLMEngine
 
             return VLLMEngine(load(), config)
+        case VLLMServer():
+            from observe_r1.rollout.vllm_server import VLLMServerEngine
+
+            return VLLMServerEngine(load(), config)
         case Endpoint():
             from observe_r1.rollout.endpoint import EndpointEngine
 

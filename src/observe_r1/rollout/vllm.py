@@ -20,7 +20,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,10 @@ class VLLMEngine:
         self.config = config or VLLM()
         self.num_syncs = 0
         self.version = 0
-        self._adapters = tempfile.TemporaryDirectory(prefix="observe-r1-adapters-")
         # vLLM puts its memory to sleep on accelerators only.
         self.can_sleep = self.config.sleep and torch.cuda.is_available()
         self.llm: Any = _start(policy, self.config, self.can_sleep)
+        self._adapters = tempfile.TemporaryDirectory(prefix="observe-r1-adapters-")
         self._sleep()
 
     def generate(
@@ -252,7 +252,7 @@ def _start(policy: Policy, config: VLLM, can_sleep: bool) -> Any:
             **_room(policy, config, has_gpu),
             enable_sleep_mode=can_sleep,
             enable_lora=lora is not None,
-            max_lora_rank=_lora_room(lora.rank) if lora else 16,
+            max_lora_rank=lora_room(lora.rank) if lora else 16,
             limit_mm_per_prompt={"image": config.max_images},
             # After temperature and bias, as the trainer has them.
             logprobs_mode="processed_logprobs",
@@ -311,7 +311,8 @@ def _whole_model(source: str) -> str:
     return model
 
 
-def _lora_room(rank: int) -> int:
+def lora_room(rank: int) -> int:
+    """The next of the ranks that vLLM makes room for."""
     fitting = [room for room in LORA_RANKS if room >= rank]
     if not fitting:
         raise EngineError(
@@ -322,10 +323,17 @@ def _lora_room(rank: int) -> int:
 
 
 def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    """Names as the model has them, and tensors, one at a time. Tied weights are sent under both
-    names: given the embeddings alone, vLLM keeps the old output head."""
+    """What is trained: names as the model has them, and tensors, one at a time."""
+    return named_weights(policy, lambda parameter: parameter.requires_grad)
+
+
+def named_weights(
+    policy: Policy, choose: Callable[[Tensor], bool] = lambda _: True
+) -> Iterator[tuple[str, Tensor]]:
+    """Tied weights are sent under both names: given the embeddings alone, vLLM keeps the old output
+    head."""
     for name, parameter in base_model(policy.model).named_parameters(remove_duplicate=False):
-        if parameter.requires_grad:
+        if choose(parameter):
             yield name, whole(parameter.detach())
 
 

@@ -29,6 +29,7 @@ from observe_r1.stages.models import locate_model
 from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
 from observe_r1.stages.run_stage import Notify, Work, run_stage
+from observe_r1.train.trackers import Trackers
 from observe_r1.types import Sample
 
 CONFIG = "config.json"
@@ -73,10 +74,22 @@ def run_recipe(
     if not is_main_process():  # one process writes the run folder for all
         return _run_stages(run, out, samples, held_out, resume, notify)
     check_can_start(run, out, resume)
-    with claimed_run_folder(run, out, resume):
-        checkpoint = _run_stages(run, out, samples, held_out, resume, notify)
+    trackers = open_trackers(run, out)
+    with claimed_run_folder(run, out, resume), trackers:
+
+        def tell(stage: str, step: int, total: int | None, metrics: dict[str, float]) -> None:
+            notify(stage, step, total, metrics)
+            trackers.log(stage, step, metrics)
+
+        checkpoint = _run_stages(run, out, samples, held_out, resume, tell)
     write_json(out / ENVIRONMENT, {**read_json(out / ENVIRONMENT), "finished": now()})
     return checkpoint
+
+
+def open_trackers(run: RunConfig, out: Path) -> Trackers:
+    """Those that the run names; each is told what the run is."""
+    known = {"recipe": run.recipe, "preset": run.preset, "model": run.model, "data": run.data}
+    return Trackers(run.tracking.trackers, out, known)
 
 
 def check_can_start(run: RunConfig, out: Path, resume: bool) -> None:
@@ -161,11 +174,13 @@ def load_run_config(out: Path) -> RunConfig:
 
 def _check_same_run(run: RunConfig, there: RunConfig) -> None:
     """A resumed run must do what the first part did; limits and rhythms may differ."""
-    changed = sorted(_differences(_identity(run), _identity(there)))
+    changed = _differences(_identity(run), _identity(there))
     if changed:
+        lines = "\n".join(f"  {key}: {then} then, {now} now" for key, now, then in changed)
         raise RunError(
-            f"the run was started with another {', '.join(changed)}, so its steps could not be "
-            "continued. Resume with the settings it was started with, or choose another --out."
+            f"the run was started with another {', '.join(key for key, *_ in changed)}, so its "
+            f"steps could not be continued:\n{lines}\nResume with the settings it was started "
+            "with, or choose another --out."
         )
 
 
@@ -192,12 +207,15 @@ def _identity(run: RunConfig) -> dict[str, Any]:
     return {"recipe": run.recipe, "model": run.model, "data": run.data, **stages}
 
 
-def _differences(one: dict[str, Any], other: dict[str, Any], path: str = "") -> list[str]:
-    found = []
+def _differences(
+    one: dict[str, Any], other: dict[str, Any], path: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """Keys whose values differ, with both; a key that is missing counts as None."""
+    found: list[tuple[str, Any, Any]] = []
     for key in sorted(one.keys() | other.keys()):
         mine, theirs, here = one.get(key), other.get(key), f"{path}{key}"
         if isinstance(mine, dict) and isinstance(theirs, dict):
             found += _differences(mine, theirs, f"{here}.")
         elif mine != theirs:
-            found.append(here)
+            found.append((here, mine, theirs))
     return found

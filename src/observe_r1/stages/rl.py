@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from observe_r1.config.rollout import VLLM, Endpoint
+from observe_r1.config.rollout import VLLM, Endpoint, VLLMServer
 from observe_r1.config.stages import RLStage
 from observe_r1.curriculum import build_curriculum
 from observe_r1.data.store import SampleSet
@@ -16,6 +16,7 @@ from observe_r1.errors import ConfigError, RunError
 from observe_r1.policy.load import Policy, load_policy, replica
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.engines import make_engine
+from observe_r1.stages.environment import facts
 from observe_r1.stages.fit import check_fit
 from observe_r1.stages.moments import keep_moments
 from observe_r1.text import system_prompt
@@ -59,6 +60,8 @@ def run_rl(
     """
     processes = processes or Processes.launched()
     checkpoint = latest_checkpoint(run) if resume else None
+    if processes.count > 1:
+        processes.check_alike(facts(stage, model, sample_ids(samples), checkpoint))
     if not resume and processes.from_main(lambda: (run / CHECKPOINTS).exists()):
         raise RunError(f"{run} already holds a run. Go on with --resume, or choose another --out.")
     torch.manual_seed(stage.seed)  # fresh adapters are drawn from it
@@ -88,7 +91,7 @@ def build_engine(stage: RLStage, policy: Policy, processes: Processes) -> Rollou
             f"{stage.name}.engine is an endpoint, whose weights cannot be changed. Endpoints "
             "serve probing and evaluation; train with engine.type=shared_prefill or vllm."
         )
-    has_own_weights = isinstance(stage.engine, VLLM)
+    has_own_weights = isinstance(stage.engine, VLLM | VLLMServer)
     if has_own_weights and processes.sharded and stage.policy.lora:
         raise ConfigError(
             f"{stage.name} asks for adapters (policy.lora), a sharded model and vLLM at once, "
@@ -131,6 +134,13 @@ def count_steps(stage: RLStage, num_samples: int) -> int:
     if stage.max_steps is not None:
         return stage.max_steps
     return math.ceil(stage.epochs * num_samples / stage.prompts_per_step)
+
+
+def sample_ids(samples: Sequence[Sample]) -> list[str]:
+    """In their order, without reading a picture."""
+    if isinstance(samples, SampleSet):
+        return [str(found) for found in samples.column("id")]
+    return [sample.id for sample in samples]
 
 
 def find_samples(samples: Sequence[Sample], wanted: Iterable[str]) -> dict[str, Sample]:

@@ -1,6 +1,5 @@
 """One stage of a run: what it needs is looked up, what it leaves lies in its folder."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -24,11 +23,11 @@ from observe_r1.config.stages import (
 from observe_r1.config.teach import CheckpointTeacher, FileTeacher
 from observe_r1.data.traces import TraceSet
 from observe_r1.rollout.base import RolloutEngine
-from observe_r1.stages.environment import is_main_process
 from observe_r1.stages.handover import Handover, LoadPolicy
 from observe_r1.stages.judge import run_judge, with_judges
 from observe_r1.stages.measure import measure_held_out
 from observe_r1.stages.questions import choose_questions, refuse_overlap
+from observe_r1.stages.waiting import done_by_first
 from observe_r1.train.purse import Purse, fill_purse
 from observe_r1.types import Sample
 
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 Notify = Callable[[str, int, int | None, dict[str, float]], None]
 """Told after every step: the stage's name, the step, how many there will be, its metrics."""
-WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +88,17 @@ def run_stage(work: Work, stage: Stage, folder: Path) -> None:
     """Run a stage, or go on with it, to its end."""
     match stage:
         case RLStage():
-            _run_rl(work, stage, folder)
+            _together(lambda: _run_rl(work, stage, folder))
         case SFTStage():
-            _run_sft(work, stage, folder)
+            _together(lambda: _run_sft(work, stage, folder))
         case DPOStage():
-            _run_dpo(work, stage, folder)
+            _together(lambda: _run_dpo(work, stage, folder))
         case TeachStage() | SampleStage():
-            _once(lambda: _write_traces(work, stage, folder), folder / "traces.jsonl")
+            done_by_first(lambda: _write_traces(work, stage, folder), folder, "traces.jsonl")
         case JudgeStage():
-            _once(lambda: _run_judge(work, stage, folder), folder / "judge.json")
+            done_by_first(lambda: _run_judge(work, stage, folder), folder, "judge.json")
         case ParamsStage():
-            _once(lambda: _run_params(work, stage, folder), folder / "checkpoints" / "latest")
+            done_by_first(lambda: _run_params(work, stage, folder), folder, "checkpoints/latest")
 
 
 def _run_rl(work: Work, stage: RLStage, folder: Path) -> None:
@@ -213,11 +211,9 @@ def _refuse_measured(work: Work, stage: Stage, traces: TraceSet) -> None:
         refuse_overlap(work.held_out, asked, f"the traces of stage '{stage.name}'")
 
 
-def _once(work: Callable[[], None], result: Path) -> None:
-    """Done by the first process; the others wait for what it writes, however long it takes: a
-    launcher ends all of them when one fails."""
-    if is_main_process():
+def _together(work: Callable[[], None]) -> None:
+    """Done by all processes; a lost one ends the others with a sentence."""
+    from observe_r1.train.distribute import naming_lost_peers
+
+    with naming_lost_peers():
         work()
-        return
-    while not result.exists():
-        time.sleep(WAIT_SECONDS)

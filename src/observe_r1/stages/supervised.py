@@ -27,6 +27,7 @@ from observe_r1.errors import ConfigError, RunError, TrainingError
 from observe_r1.policy.load import Policy, load_policy
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+from observe_r1.stages.environment import facts
 from observe_r1.stages.moments import keep_moments
 from observe_r1.train.distribute import Processes
 from observe_r1.train.loop import memory_metrics
@@ -136,6 +137,8 @@ def start(stage: SupervisedStage, model: str, run: Path, resume: bool) -> Start:
             "too large for one device."
         )
     checkpoint = latest_checkpoint(run) if resume else None
+    if processes.count > 1:
+        processes.check_alike(facts(stage, model, (), checkpoint))
     if not resume and processes.from_main(lambda: (run / CHECKPOINTS).exists()):
         raise RunError(f"{run} already holds a run. Go on with --resume, or choose another --out.")
     torch.manual_seed(stage.seed)  # fresh adapters are drawn from it

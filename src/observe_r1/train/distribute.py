@@ -15,47 +15,65 @@ Sharded (FSDP2): layers are gathered while they are computed, so every process m
 number of rows and have a gradient, be it zero, for the same parameters. Those with fewer rows run a
 dummy row that weighs nothing; rows without images touch the vision tower's parameters with a factor
 of zero.
+
+A process that is gone is noticed: at once where its connection breaks, else after
+OBSERVE_R1_PEER_MINUTES. The others then end with one sentence, and all are started again with
+``--resume``.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from observe_r1.errors import ConfigError
+from observe_r1.errors import ConfigError, ObserveError, RunError
 from observe_r1.policy.family import language_model
 from observe_r1.policy.forward import PackedPolicy
 
 T = TypeVar("T")
 
+PEER_MINUTES = "OBSERVE_R1_PEER_MINUTES"
+DEFAULT_PEER_MINUTES = 30.0
+"""How long the others are waited for. The first process measures held-out questions alone, so this
+must be longer than that takes."""
+
+LOST = ("Connection closed", "Connection reset", "Broken pipe", "Timed out", "timed out",
+        "Socket", "recvValue failed", "failed to recv")  # fmt: skip
+"""How the messages of gloo and of the store begin to read when a process is gone: on a CPU they
+raise nothing more special than a RuntimeError."""
+
 
 class Processes:
     """This process among its peers; a single one when started without a launcher."""
 
-    def __init__(self, *, sharded: bool = False) -> None:
+    def __init__(self, *, sharded: bool = False, reshard: bool = True) -> None:
         self.sharded = sharded
+        self.reshard = reshard
+        """Whether a layer's weights are given back between forward and backward."""
         started = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if started else 0
         self.count = dist.get_world_size() if started else 1
 
     @classmethod
     def launched(cls) -> "Processes":
-        """As ``accelerate launch`` or ``torchrun`` set it up; ``--use_fsdp`` shards the model."""
+        """As ``accelerate launch`` or ``torchrun`` set it up; ``--use_fsdp --fsdp_version 2``
+        shards the model."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
-            raise ConfigError(
-                "The launcher asks for DeepSpeed, which packed rows have not been tested with. "
-                "Launch with FSDP2 (accelerate launch --use_fsdp --fsdp_version 2) instead."
-            )
+        check_launch()
         from accelerate import PartialState
 
-        PartialState()  # joins the process group and takes its device
-        sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-        return cls(sharded=sharded)
+        with naming_lost_peers():  # joins the process group and takes its device
+            PartialState(cpu=not torch.cuda.is_available(), timeout=peer_timeout())
+        return cls(
+            sharded=_is_asked("ACCELERATE_USE_FSDP"),
+            reshard=os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false",
+        )
 
     @property
     def is_main(self) -> bool:
@@ -64,7 +82,7 @@ class Processes:
     def prepare(self, module: PackedPolicy) -> None:
         """Shard the one module, in place; replicas are left as they are."""
         if self.sharded:
-            shard(module)
+            shard(module, self.reshard)
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Once an update; a process that computed nothing adds zeros. FSDP2 has done so already."""
@@ -108,16 +126,96 @@ class Processes:
         dist.broadcast_object_list(box)
         return box[0]
 
+    def check_alike(self, values: Mapping[str, str]) -> None:
+        """Refuse processes that were started otherwise than the first one, on all of them."""
+        everyone = self.gather_objects(dict(values))
+        for rank, theirs in enumerate(everyone):
+            for name, value in everyone[0].items():
+                if theirs[name] != value:
+                    raise RunError(
+                        f"process {rank} has another {name} than process 0: {theirs[name]} instead "
+                        f"of {value}. Give every machine the same command, the same versions, the "
+                        "same data, and an --out that all of them see."
+                    )
+
     def wait(self) -> None:
         if self.count > 1:
             dist.barrier()
 
 
-def shard(module: PackedPolicy) -> None:
+def shard(module: PackedPolicy, reshard: bool = True) -> None:
     """FSDP2: a unit a text layer, the rest (embeddings, vision tower, head) in the root's unit."""
     from torch.distributed.fsdp import fully_shard
 
     for layer in language_model(module.model).layers:
-        fully_shard(layer)
+        fully_shard(layer, reshard_after_forward=reshard)
     fully_shard(module)
     module.touches_all = True
+
+
+def peer_timeout() -> timedelta:
+    """How long to wait for another process before it counts as lost."""
+    given = os.environ.get(PEER_MINUTES, str(DEFAULT_PEER_MINUTES))
+    try:
+        minutes = float(given)
+    except ValueError:
+        minutes = 0.0
+    if not 0.0 < minutes < float("inf"):
+        raise ConfigError(f"{PEER_MINUTES} is '{given}'. Set it to a number of minutes above 0.")
+    return timedelta(minutes=minutes)
+
+
+@contextmanager
+def naming_lost_peers() -> Iterator[None]:
+    """Say in one sentence that another process is gone, and what to do."""
+    try:
+        yield
+    except ObserveError:
+        raise
+    except RuntimeError as error:
+        rank, count = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+        if count == "1" or not is_lost_peer(error):
+            raise
+        raise RunError(
+            f"process {rank} of {count} has lost another process: {str(error).splitlines()[0]}\n"
+            "It has failed (its own output says why), its machine or the network is gone, or it "
+            f"took longer than {PEER_MINUTES}={peer_timeout().total_seconds() / 60:g}. Nothing up "
+            "to the last checkpoint is lost: start all processes again with --resume."
+        ) from error
+
+
+def is_lost_peer(error: RuntimeError) -> bool:
+    """Whether this is what PyTorch raises when another process does not answer."""
+    return isinstance(error, dist.DistError) or any(sign in str(error) for sign in LOST)
+
+
+def check_launch() -> None:
+    """A launcher's wish that nothing here would follow is refused, never passed over."""
+    if _is_asked("ACCELERATE_USE_DEEPSPEED"):
+        raise ConfigError(
+            "the launcher asks for DeepSpeed, which wraps model and optimizer in an engine of its "
+            "own, and packed rows have not been tested in it. FSDP2 shards what ZeRO-3 shards: "
+            "launch with examples/clusters/eight_gpus_fsdp2.yaml, or --use_fsdp --fsdp_version 2."
+        )
+    if _is_asked("ACCELERATE_USE_FSDP") and os.environ.get("FSDP_VERSION", "2") != "2":
+        raise ConfigError(
+            "the launcher asks for FSDP version 1, and models are sharded by FSDP2 here. Launch "
+            "with --fsdp_version 2, or fsdp_version: 2 in its config file."
+        )
+    if _is_asked("ACCELERATE_USE_FSDP") and _is_asked("FSDP_OFFLOAD_PARAMS"):
+        raise ConfigError(
+            "the launcher asks for weights on the CPU (fsdp_offload_params), which has not been "
+            "tested. Set it to false, and use more GPUs, adapters (policy.lora), or "
+            "policy.gradient_checkpointing=true."
+        )
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision not in ("no", ""):
+        raise ConfigError(
+            f"the launcher asks for mixed precision ({precision}), and a stage has its own: "
+            "policy.dtype, with float32 copies of half-precision weights. Launch with "
+            "--mixed_precision no."
+        )
+
+
+def _is_asked(variable: str) -> bool:
+    return os.environ.get(variable, "false").lower() in ("true", "1", "yes")

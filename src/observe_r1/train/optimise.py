@@ -9,6 +9,9 @@
 A rollout can feed several updates: its groups are dealt out like cards, and log-probs from before
 the first update are computed once for all later ones. With one update they are the very same
 numbers, so no extra pass is made.
+
+On a GPU the largest micro-batch there can be is tried before the first update: a run learns whether
+memory is enough in its first minute, and not when answers have grown to their limit.
 """
 
 import math
@@ -37,6 +40,7 @@ from observe_r1.train.rows import (
     fill_microbatches,
     make_rows,
     share_rows,
+    worst_case,
 )  # fmt: skip
 from observe_r1.train.schedule import learning_rate
 from observe_r1.types import WeightedGroup
@@ -86,6 +90,8 @@ class Optimiser:
         self.processes = processes or Processes()
         self.budget = policy.config.max_tokens_per_microbatch
         self.num_updates = 0
+        self.rehearses = policy.device.type == "cuda"
+        """The worst case is still to be tried."""
         self.reference = Reference(policy) if loss.kl.coefficient else None
         self.module = policy.packed
         self.processes.prepare(self.module)
@@ -155,13 +161,49 @@ class Optimiser:
         self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
     ) -> None:
         """Gradients of all micro-batches; where memory runs out, once more with half the budget."""
+        if rows and self.rehearses:
+            rows = self._rehearse(rows, denominators, outcome)
+        if self._fits(rows, denominators, outcome):
+            return
+        outcome.stats.clear()
+        outcome.loss = 0.0
+        rows = self._with_half_the_budget(rows, outcome)
+        if not self._fits(rows, denominators, outcome):
+            raise TrainingError(self._too_much())
+
+    def _rehearse(
+        self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
+    ) -> list[CreditRow]:
+        """Forward and backward of the worst case, which moves nothing, beside the memory that the
+        optimizer will take; the rows as the budget then has them."""
+        self.rehearses = False
+        copies = 0 if self.config.type == "sgd" or self.optimizer.state else 2
+        reserved = [torch.empty_like(p) for p in self.masters.parameters for _ in range(copies)]
+        for may_halve in (True, False):
+            worst = worst_case(
+                rows, self.sampling.max_new_tokens, self.policy.end_ids[0], self.budget
+            )
+            with torch.random.fork_rng():  # the adapters' dropout draws from it
+                enough = self._fits(worst[: self._most_rows], denominators, Outcome())
+            self.module.zero_grad(set_to_none=True)
+            if enough:
+                break
+            if not may_halve:
+                raise TrainingError(self._too_much())
+            rows = self._with_half_the_budget(rows, outcome, self._longest_completion(worst))
+        del reserved
+        return rows
+
+    def _fits(self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome) -> bool:
+        """All passes; False where memory ran out. What the failed one held is free again then, as
+        no frame of it is left."""
         try:
             self._backward_all(rows, denominators, outcome)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
+        except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            self._halve_budget(rows, outcome)
-            self._backward_all(rows, denominators, outcome)
+            return False
+        return True
 
     def _backward_all(
         self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
@@ -242,20 +284,37 @@ class Optimiser:
     def _anyone(self, mine: bool) -> bool:
         return any(self.processes.gather_objects(mine))
 
-    def _halve_budget(self, rows: list[CreditRow], outcome: Outcome) -> None:
-        if self.budget < self.policy.config.max_tokens_per_microbatch:
-            raise TrainingError(
-                f"Out of memory with micro-batches of {self.budget} tokens, already halved once. "
-                "Lower policy.max_tokens_per_microbatch or sampling.max_new_tokens, switch on "
-                "policy.gradient_checkpointing, or train adapters (policy.lora)."
-            ) from None
+    @property
+    def _most_rows(self) -> int | None:
+        """Of the worst case: sharded models take one row a pass."""
+        return 1 if self.processes.sharded else None
+
+    def _with_half_the_budget(
+        self, rows: list[CreditRow], outcome: Outcome, least: int = 0
+    ) -> list[CreditRow]:
+        """The same rows within half the budget, or within what the longest completion alone needs
+        with its prompt. Sharded models cannot: every process must make as many passes."""
+        asked = self.policy.config.max_tokens_per_microbatch
+        if self.budget < asked or self.processes.sharded:
+            raise TrainingError(self._too_much())
         self.module.zero_grad(set_to_none=True)
-        self.budget = max(self.budget // 2, max(r.row.length for r in rows))
-        outcome.stats.clear()
-        outcome.loss = 0.0
+        self.budget = max(self.budget // 2, least, self._longest_completion(rows))
         outcome.notes.append(
-            f"Out of memory: micro-batches now hold {self.budget} tokens instead of "
-            f"{self.policy.config.max_tokens_per_microbatch}."
+            f"Out of memory: micro-batches now hold {self.budget} tokens instead of {asked}."
+        )
+        return [part for row in rows for part in row.split(self.budget)]
+
+    @staticmethod
+    def _longest_completion(rows: Sequence[CreditRow]) -> int:
+        """Tokens of the longest row with a single completion."""
+        return max(r.row.prompt.length + max(r.row.lengths_G) - 1 for r in rows)
+
+    def _too_much(self) -> str:
+        how = ", already halved once" if not self.processes.sharded else ", one row in each"
+        return (
+            f"Out of memory with micro-batches of {self.budget} tokens{how}. Lower "
+            "policy.max_tokens_per_microbatch or sampling.max_new_tokens, switch on "
+            "policy.gradient_checkpointing, or train adapters (policy.lora)."
         )
 
 

@@ -21,6 +21,10 @@ class Reference:
         self.module: nn.Module = policy.packed
         if not self.has_adapters:
             self.module = copy.deepcopy(policy.packed).requires_grad_(False).eval()
+            if (
+                policy.packed.vision.keeps_features
+            ):  # of the same frozen tower: encoded once for both
+                self.module.vision = policy.packed.vision  # pyright: ignore[reportAttributeAccessIssue]
 
     def add_to(self, rows: list[CreditRow], temperature: float, budget: int) -> list[CreditRow]:
         with self.model.disable_adapter() if self.has_adapters else nullcontext():

@@ -37,6 +37,27 @@ class CreditRow:
             old_N=None, reference_N=None,
         )  # fmt: skip
 
+    def split(self, budget: int) -> list["CreditRow"]:
+        """The same credit in rows that keep to a smaller budget, where one row was too much."""
+        parts = list(split_group(self.row.prompt.length, self.row.lengths_G, budget))
+        return [self] if len(parts) == 1 else [self._part(part) for part in parts]
+
+    def _part(self, chosen: Sequence[int]) -> "CreditRow":
+        """The prompt and some of the completions, which follow one another."""
+        lengths = self.row.lengths_G
+        start = sum(lengths[: chosen[0]])
+        end = start + sum(lengths[i] for i in chosen)
+        tokens = self.row.targets_N[start:end].split([lengths[i] for i in chosen])
+        return replace(
+            self,
+            row=pack_group(self.row.prompt, [own.tolist() for own in tokens]),
+            advantages_G=tuple(self.advantages_G[i] for i in chosen),
+            weights_G=tuple(self.weights_G[i] for i in chosen),
+            sampler_N=None if self.sampler_N is None else self.sampler_N[start:end],
+            old_N=None if self.old_N is None else self.old_N[start:end],
+            reference_N=None if self.reference_N is None else self.reference_N[start:end],
+        )
+
     def with_logprobs(
         self, *, old: Tensor | None = None, reference: Tensor | None = None
     ) -> "CreditRow":
@@ -113,6 +134,22 @@ def fill_microbatches(rows: Sequence[CreditRow], budget: int) -> list[list[Credi
             bins[place].append(row)
             room[place] -= row.row.length
     return bins
+
+
+def worst_case(
+    rows: Sequence[CreditRow], max_new_tokens: int, token: int, budget: int
+) -> list[CreditRow]:
+    """The largest micro-batch that may come of such rows: groups of the longest prompt with all
+    completions at the limit, as many as the budget holds. They weigh nothing."""
+    prompt = max((r.row.prompt for r in rows), key=lambda p: p.length)
+    size = max(len(r.row.lengths_G) for r in rows)
+    chosen = next(split_group(prompt.length, [max_new_tokens] * size, budget))
+    zeros = (0.0,) * len(chosen)
+    worst = CreditRow(
+        row=pack_group(prompt, [[token] * max_new_tokens] * len(chosen)), advantages_G=zeros,
+        weights_G=zeros, sampler_N=None, group=0,
+    )  # fmt: skip
+    return [worst] * max(1, budget // worst.row.length)
 
 
 def share_rows(rows: Sequence[CreditRow], num_processes: int) -> list[list[CreditRow]]:

@@ -79,10 +79,11 @@ def save_checkpoint(
     Sharded weights are gathered by everyone; the first process writes.
     """
     folder = checkpoint_folder(run, step)
-    weights = whole_state(policy.model) if processes.sharded else None
-    tensors = optimizer_tensors(masters, optimizer)
+    writes = processes.is_main
+    weights = whole_state(policy.model, keep=writes) if processes.sharded else None
+    tensors = optimizer_tensors(masters, optimizer, keep=writes)
     states = processes.gather_objects(torch.get_rng_state())
-    if processes.is_main:
+    if writes:
         part = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         (part / TRAINING).mkdir(parents=True)
@@ -152,9 +153,10 @@ def load_training(
 
 
 def optimizer_tensors(
-    masters: MasterWeights, optimizer: torch.optim.Optimizer
+    masters: MasterWeights, optimizer: torch.optim.Optimizer, *, keep: bool = True
 ) -> dict[str, torch.Tensor]:
-    """``<parameter>/<state name>`` → tensor: no pickle, and readable by anyone."""
+    """``<parameter>/<state name>`` → tensor: no pickle, and readable by anyone. A process that does
+    not ``keep`` them only helps to gather."""
     found = {}
     for pair in masters:
         state = dict(optimizer.state.get(pair.master, {}))
@@ -163,7 +165,8 @@ def optimizer_tensors(
         for key, value in sorted(state.items()):
             if value is not None:
                 tensor = whole(torch.as_tensor(value)).detach()
-                found[f"{pair.name}/{key}"] = tensor.cpu().contiguous()
+                if keep:
+                    found[f"{pair.name}/{key}"] = tensor.cpu().contiguous()
     return found
 
 

@@ -30,7 +30,7 @@ def start(out, *overrides, **variables):
 def test_the_command_goes_as_far_as_asking_for_a_gpu(tmp_path):
     out = export(tmp_path, "rl.prompts_per_step=8", "--gpus", "2")
     out = out.rename(tmp_path / "moved (once)")
-    resources = [] if "RAY_ADDRESS" in os.environ else ["ray_kwargs.ray_init.num_cpus=8"]
+    resources = [] if "RAY_ADDRESS" in os.environ else ["ray_kwargs.ray_init.num_cpus=16"]
     done = start(out, *resources)
     print(done.stdout)
     assert "[validate_config] All configuration checks passed successfully!" in done.stdout

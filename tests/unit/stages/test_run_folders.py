@@ -79,8 +79,10 @@ def test_a_resumed_run_may_be_longer_but_not_another(tmp_path):
     with claimed_run_folder(make_run("rl.max_steps=4"), tmp_path, resume=False):
         pass
     check_can_start(make_run("rl.max_steps=8", "rl.save_every=1"), tmp_path, resume=True)
-    with pytest.raises(RunError, match=r"another rl\.group_size, rl\.loss\.clip_low"):
+    with pytest.raises(RunError, match=r"another rl\.group_size, rl\.loss\.clip_low") as found:
         check_can_start(make_run("rl.group_size=4", "rl.loss.clip_low=0.1"), tmp_path, resume=True)
+    assert "rl.group_size: 8 then, 4 now" in str(found.value)
+    assert "rl.loss.clip_low: 0.2 then, 0.1 now" in str(found.value)
     with pytest.raises(RunError, match="another data"):
         check_can_start(make_run(data="other"), tmp_path, resume=True)
 

@@ -146,6 +146,74 @@ def test_running_out_of_memory_halves_the_budget_once_and_says_so(monkeypatch) -
         made.update([SIGNAL])
 
 
+def failing_above(made: Optimiser, limit: int) -> list[int]:
+    """Memory that holds passes of so many tokens; the sizes of all passes, the failed ones too."""
+    forward, sizes = made.policy.packed.forward, []
+
+    def limited(rows, *rest):
+        sizes.append(sum(row.length for row in rows))
+        if sizes[-1] > limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(rows, *rest)
+
+    made.policy.packed.forward = limited
+    return sizes
+
+
+def weights_of(made: Optimiser) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in made.policy.packed.parameters()])
+
+
+def test_a_group_that_is_too_large_for_the_memory_is_split() -> None:
+    length = len(encode_length(SIGNAL))
+    made = optimiser(max_tokens_per_microbatch=length + 3)
+    failing_above(made, length + 2)
+    outcome = made.update([SIGNAL])
+    assert made.budget == length + 2  # half of it would not hold the longest completion
+    assert f"{length + 2} tokens instead of {length + 3}" in outcome.notes[0]
+    assert torch.allclose(weights_of(made), weights_after([SIGNAL]), atol=1e-6, rtol=0)
+    again = optimiser(max_tokens_per_microbatch=length + 3)
+    failing_above(again, length)
+    with pytest.raises(TrainingError, match="already halved once"):
+        again.update([SIGNAL])
+
+
+def test_sharded_models_cannot_make_more_passes_than_the_others() -> None:
+    made = optimiser()
+    made.processes.sharded = True
+    failing_above(made, 0)
+    with pytest.raises(TrainingError, match="one row in each"):
+        made.update([SIGNAL])
+
+
+def test_the_worst_case_is_tried_first_and_moves_nothing() -> None:
+    length = len(encode_length(SIGNAL_2))
+    made = optimiser(max_tokens_per_microbatch=4 * length)
+    made.rehearses = True
+    sizes = failing_above(made, 10**6)
+    made.update([SIGNAL, SIGNAL_2])
+    worst = length + 3 * 7  # as many completions as the largest group has, all at the limit of 8
+    assert sizes[0] == 4 * length // worst * worst and len(sizes) == 2
+    assert torch.equal(weights_of(made), weights_after([SIGNAL, SIGNAL_2]))
+    made.update([SIGNAL])
+    assert len(sizes) == 3  # once a run
+
+
+def test_a_worst_case_that_does_not_fit_halves_the_budget_before_the_first_update() -> None:
+    length = len(encode_length(SIGNAL_2))
+    made = optimiser(max_tokens_per_microbatch=4 * length)
+    made.rehearses = True
+    failing_above(made, 2 * length)
+    outcome = made.update([SIGNAL, SIGNAL_2])
+    assert made.budget == 2 * length and len(outcome.notes) == 1 and outcome.loss != 0.0
+    assert torch.allclose(weights_of(made), weights_after([SIGNAL, SIGNAL_2]), atol=1e-6, rtol=0)
+    never = optimiser(max_tokens_per_microbatch=4 * length)
+    never.rehearses = True
+    failing_above(never, length)
+    with pytest.raises(TrainingError, match="already halved once"):
+        never.update([SIGNAL, SIGNAL_2])
+
+
 @pytest.mark.parametrize("place", ["loss", "reward"])
 def test_kl_is_zero_at_the_start_and_pulls_back_later(place) -> None:
     loss = ClippedLoss(kl={"coefficient": 0.5, "estimator": "k1", "place": place})

@@ -1,8 +1,10 @@
 """Small parts of training, worked out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import fakes
 from observe_r1.config.optimizer import OptimizerConfig
@@ -14,7 +16,7 @@ from observe_r1.train.metric_table import METRICS, as_markdown, find_metric, is_
 from observe_r1.train.metrics import step_metrics
 from observe_r1.train.optimise import Outcome
 from observe_r1.train.recorder import Recorder
-from observe_r1.train.rows import count_denominators, fill_microbatches, share_rows
+from observe_r1.train.rows import count_denominators, fill_microbatches, make_rows, share_rows
 from observe_r1.train.schedule import learning_rate
 
 GROUP = fakes.weighted_group((1.0, 0.0), ((1, 2, 3), (4,)), number=1)
@@ -41,6 +43,23 @@ def test_the_learning_rate_rises_then_falls_to_its_end() -> None:
 def test_rows_fill_few_bins_the_largest_first() -> None:
     bins = fill_microbatches([Row(n) for n in (3, 9, 4, 6, 5)], 10)
     assert [[r.length for r in found] for found in bins] == [[9], [6, 4], [5, 3]]
+
+
+def test_a_split_row_keeps_the_credit_of_every_completion() -> None:
+    policy = fakes.tiny_policy()
+    group = fakes.weighted_group(
+        (1.0, 0.0, 0.5), ((1, 2, 3), (4,), (5, 6)), weights=(1.0, 0.5, 1.0)
+    )
+    (row,) = make_rows([group], lambda s: policy.encode(s, "count"), 4096, need_all=False)
+    row = replace(row, sampler_N=(-1.0, -2.0, -3.0, -4.0, -5.0, -6.0))
+    row = row.with_logprobs(old=torch.arange(6.0), reference=-torch.arange(6.0))
+    assert row.split(4096) == [row]
+    first, second = row.split(row.row.prompt.length + 2)
+    assert first.row.targets_N.tolist() == [1, 2, 3, 4] and second.row.targets_N.tolist() == [5, 6]
+    assert first.advantages_G + second.advantages_G == group.advantages_G
+    assert first.weights_G + second.weights_G == (1.0, 0.5, 1.0)
+    assert (first.sampler_N, second.sampler_N) == ((-1.0, -2.0, -3.0, -4.0), (-5.0, -6.0))
+    assert first.old_N.tolist() == [0, 1, 2, 3] and second.reference_N.tolist() == [-4, -5]
 
 
 def test_rows_are_shared_by_tokens() -> None:

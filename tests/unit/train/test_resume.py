@@ -2,12 +2,17 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import fakes
 from observe_r1.config.stages import RLStage
@@ -135,3 +140,42 @@ def test_the_best_checkpoint_by_held_out_accuracy_stays(model: str, tmp_path: Pa
     )  # fmt: skip
     assert (tmp_path / "checkpoints" / "best").resolve().name == "step-000002"
     assert [row["eval/accuracy"] for row in rows(tmp_path, "metrics.jsonl")] == [0.2, 0.6, 0.4, 0.5]
+
+
+# A learning rate that does not know how many steps there will be, and questions without end.
+LONG: dict[str, Any] = {
+    "save_every": 1, "keep_checkpoints": 2, "curriculum": {"type": "shuffled", "epochs": None},
+    "optimizer": {"lr": 1e-3, "updates_per_rollout": 2, "schedule": "constant"},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_goes_on_without_a_trace(model: str, tmp_path: Path) -> None:
+    """SIGKILL at a moment that nobody chose, twice; each time at most one step is done again."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    last = stage(6, **LONG)
+    run_rl(last, model=model, samples=SAMPLES, run=whole)
+    for wanted in (2, 4):
+        command = [sys.executable, __file__, model, str(killed), str(torch.get_num_threads())]
+        process = subprocess.Popen(command)
+        while not steps_done(killed) >= wanted:
+            assert process.poll() is None, "it has ended by itself"
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        saved = latest_checkpoint(killed)
+        assert saved is not None and steps_done(killed) - int(saved.name[-6:]) <= 1
+    run_rl(last, model=model, samples=SAMPLES, run=killed, resume=True)
+    assert_equal_runs(whole, killed)
+
+
+def steps_done(run: Path) -> int:
+    path = run / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+if __name__ == "__main__":  # the process that is killed
+    torch.set_num_threads(int(sys.argv[3]))
+    given, there = sys.argv[1], Path(sys.argv[2])
+    resumed = (there / "checkpoints").exists()
+    run_rl(stage(600, **LONG), model=given, samples=SAMPLES, run=there, resume=resumed)

@@ -1,4 +1,4 @@
-"""Two processes do what one does: loss, gradient norm and weights after plain SGD steps, to 1e-5."""
+"""Two processes do what one does: loss, gradients and weights after plain SGD steps, to 1e-5."""
 
 import socket
 import subprocess
@@ -25,6 +25,16 @@ def run(world: int, kind: str, out: Path) -> list[dict]:
     return torch.load(out, weights_only=True)
 
 
+def distance(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> float:
+    """Of all gradients together; one that is missing is zero."""
+    squares = 0.0
+    for name in one.keys() | two.keys():
+        known = one.get(name, two.get(name))
+        zero = torch.zeros_like(known)
+        squares += float((one.get(name, zero) - two.get(name, zero)).square().sum())
+    return squares**0.5
+
+
 @pytest.mark.parametrize("kind", ["replicated", "sharded"])
 def test_two_processes_equal_one(kind: str, tmp_path: Path) -> None:
     alone = run(1, "replicated", tmp_path / "alone")
@@ -32,5 +42,6 @@ def test_two_processes_equal_one(kind: str, tmp_path: Path) -> None:
     for one, two in zip(alone, together, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
         assert two["norm"] == pytest.approx(one["norm"], rel=1e-5)
+        assert distance(one["gradients"], two["gradients"]) <= 1e-5 * one["norm"]
         for name, weight in one["weights"].items():
             assert torch.allclose(two["weights"][name], weight, atol=1e-5, rtol=0), name

@@ -5,6 +5,7 @@ Usage: two_processes.py RANK WORLD PORT KIND OUT
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,7 +16,7 @@ import fakes
 from observe_r1.config.loss import ClippedLoss
 from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.rollout import Sampling
-from observe_r1.policy.weights import whole_state
+from observe_r1.policy.weights import whole, whole_state
 from observe_r1.train.distribute import Processes
 from observe_r1.train.optimise import Optimiser
 
@@ -45,11 +46,26 @@ def main(rank: int, world: int, port: str, kind: str, out: str) -> None:
         sampling=Sampling(max_new_tokens=8), system_prompt="count", total_updates=4,
         processes=Processes(sharded=kind == "sharded"),
     )  # fmt: skip
+    gradients: dict[str, torch.Tensor] = {}
+    step = optimiser.optimizer.step
+
+    def step_with(*args: Any, **kwargs: Any) -> Any:
+        """The step, its gradients kept as the optimizer gets them."""
+        for pair in optimiser.masters:
+            if pair.master.grad is not None:
+                gradients[pair.name] = whole(pair.master.grad).clone()
+        return step(*args, **kwargs)
+
+    optimiser.optimizer.step = step_with  # type: ignore[method-assign]
     found = []
     for groups in BATCHES:
+        gradients.clear()
         outcome = optimiser.update(groups)
         weights = {name: value.clone() for name, value in whole_state(policy.model).items()}
-        found.append({"loss": outcome.loss, "norm": outcome.grad_norm, "weights": weights})
+        found.append(
+            {"loss": outcome.loss, "norm": outcome.grad_norm, "weights": weights,
+             "gradients": dict(gradients)}
+        )  # fmt: skip
     if rank == 0:
         torch.save(found, out)
     if world > 1:

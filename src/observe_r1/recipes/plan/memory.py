@@ -52,13 +52,14 @@ def memory_of(
     trained = trained_parameters(shape, stage)
     whole = shape.parameters * width / 1e9
     copied = width == 2  # half-precision weights are moved as float32 copies
+    samples_here = stage.engine.type not in ("vllm", "vllm_server")
     moments = trained * 4 * (MOMENTS[stage.optimizer.type] + copied) / parts / 1e9
     always = {
         "weights": whole / parts,
         "gradients": trained * (4 if copied else width) / parts / 1e9,
         "optimizer": moments,
         "reference": whole if stage.loss.kl.coefficient and not stage.policy.lora else 0.0,
-        "sampler's weights": whole if layout.sharded and stage.engine.type != "vllm" else 0.0,
+        "sampler's weights": whole if layout.sharded and samples_here else 0.0,
         "libraries": CONTEXT_GB if process_gb is None else process_gb,
     }
     rollout = {"vLLM": stage.engine.memory_share * device_gb} if stage.engine.type == "vllm" else {

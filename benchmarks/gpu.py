@@ -1,0 +1,432 @@
+"""One GPU: the update against TRL's, its use of the machine, rollouts with and without recordings.
+
+    python benchmarks/gpu.py                        # one GPU of 80 GB, at most ten minutes
+    python benchmarks/gpu.py --tiny --device cpu    # the same in miniature, to see that it works
+
+A random Qwen2.5-VL of 3.75 billion parameters, P prompts with a picture of 1,296 visual tokens, G
+completions of 256 tokens, full fine-tuning with the vision tower, gradient checkpointing. Both
+sides compute in bfloat16 and move float32 weights: ours with float32 copies, TRL's under autocast.
+
+    matmul     what the machine reaches on large matrix products
+    gradients  FlexAttention against ordinary attention, the tests marked gpu
+    update     seconds, peak memory, and model FLOPs a second as a share of the matmul rate
+    rollout    tokens a second, decoding replayed from a CUDA graph and not
+    trl        update, rollout and peak memory of GRPOTrainer
+
+Model FLOPs are those of one forward and backward pass over the tokens of the packed rows; what
+checkpointing computes again is not counted. Results go to ``docs/results/gpu-DATE.json``, in
+miniature only with ``--out``. A part that fails says so, and the others go on.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import step as small
+
+import fakes
+from observe_r1.config.loss import ClippedLoss
+from observe_r1.config.optimizer import OptimizerConfig
+from observe_r1.config.policy import PolicyConfig
+from observe_r1.config.rollout import Sampling, SharedPrefill
+from observe_r1.policy.load import Policy, make_policy
+from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+from observe_r1.train.optimise import Optimiser
+from observe_r1.types import Completion, RolloutGroup, Sample, Score, ScoredGroup, WeightedGroup
+
+ROOT = Path(__file__).parents[1]
+PIXELS_A_TOKEN = 28
+"""A visual token stands for so many pixels along each side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much of everything."""
+
+    prompts: int
+    group: int
+    new_tokens: int
+    side: int
+    """Of a picture, in visual tokens."""
+    dtype: str
+    matmul: int
+    repeats: int
+
+
+LARGE = Size(prompts=4, group=8, new_tokens=256, side=36, dtype="bfloat16", matmul=8192, repeats=3)
+MINIATURE = Size(prompts=2, group=4, new_tokens=8, side=4, dtype="float32", matmul=512, repeats=2)
+
+
+class Bench:
+    """One machine, one size; every part builds what it needs and leaves nothing."""
+
+    def __init__(self, size: Size, device: torch.device) -> None:
+        self.size = size
+        self.device = device
+        self.sampling = Sampling(max_new_tokens=size.new_tokens)
+
+    def policy(self) -> Policy:
+        settings = PolicyConfig(
+            dtype=self.size.dtype, gradient_checkpointing=True, max_tokens_per_microbatch=16384
+        )
+        model = self.model(getattr(torch, self.size.dtype))
+        made = make_policy(model, self.processor(), settings, source="benchmark")
+        return replace(made, end_ids=())  # no end token: every completion has the same length
+
+    def model(self, dtype: torch.dtype) -> Any:
+        if self.size is MINIATURE:
+            return small.build_model().to(self.device, dtype)
+        return random_3b(self.device, dtype)
+
+    def processor(self) -> Any:
+        made = fakes.byte_processor()
+        longest = (self.size.side * PIXELS_A_TOKEN) ** 2
+        made.image_processor.size = {"shortest_edge": PIXELS_A_TOKEN**2, "longest_edge": longest}
+        return made
+
+    def picture(self, number: int) -> bytes:
+        side = self.size.side * PIXELS_A_TOKEN
+        return fakes.picture((number % 256, 40 * number % 256, 90), (side, side))
+
+    def samples(self, number: int) -> list[Sample]:
+        """New pictures each time, so that nothing is remembered."""
+        places = range(number * self.size.prompts, (number + 1) * self.size.prompts)
+        return [
+            Sample(id=f"q-{n}", question=small.QUESTION, answer="3", kind="number",
+                   images=(self.picture(n),))
+            for n in places
+        ]  # fmt: skip
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def timed(self, work: Callable[[], Any]) -> float:
+        self.wait()
+        started = time.perf_counter()
+        work()
+        self.wait()
+        return time.perf_counter() - started
+
+    def forget_peak(self) -> None:
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    def peak(self) -> dict[str, float]:
+        """The most memory held since ``forget_peak``; unknown on a CPU."""
+        if self.device.type != "cuda":
+            return {}
+        return {"peak GiB": torch.cuda.max_memory_allocated() / 2**30}
+
+    # --- parts ---
+
+    def matmul(self) -> dict[str, float]:
+        size, dtype = self.size.matmul, getattr(torch, self.size.dtype)
+        left, right = (torch.randn(size, size, dtype=dtype, device=self.device) for _ in "ab")
+        times = [self.timed(lambda: left @ right) for _ in range(12)][2:]
+        return {"matmul TFLOPS": 2 * size**3 / statistics.median(times) / 1e12}
+
+    def gradients(self) -> dict[str, Any]:
+        """In a process of its own, whose memory is gone afterwards."""
+        tests = str(ROOT / "tests" / "parity" / "test_block_masks.py")
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", tests]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        lines = done.stdout.strip().splitlines()
+        return {
+            "gradient tests": lines[-1] if lines else done.stderr[-200:],
+            "status": done.returncode,
+        }
+
+    def update(self) -> dict[str, float]:
+        policy = self.policy()
+        optimiser = Optimiser(
+            policy, loss=ClippedLoss(reduction="token_mean"), optimizer=OptimizerConfig(lr=1e-6),
+            sampling=self.sampling, system_prompt=small.SYSTEM, total_updates=1000,
+        )  # fmt: skip
+        optimiser.rehearses = False  # the batches are the worst case
+        self.forget_peak()
+        times = []
+        computed = unique = 0
+        for number in range(self.size.repeats + 2):
+            groups = [self.drawn(policy, sample) for sample in self.samples(number)]
+            for group in groups:  # pictures are prepared by the CPU, before the clock runs
+                policy.encode(group.scored.sample, small.SYSTEM)
+            outcomes: list[Any] = []
+            times.append(self.timed(lambda: outcomes.append(optimiser.update(groups))))  # noqa: B023
+            computed, unique = outcomes[0].tokens_computed, outcomes[0].tokens_unique
+        seconds = statistics.median(times[2:])
+        length = policy.encode(self.samples(0)[0], small.SYSTEM).length
+        flops = self.size.prompts * group_flops(policy.model, length, self.size)
+        return {
+            "update seconds": seconds, "update seconds, first": times[0],
+            "tokens computed / unique": computed / unique, "prompt tokens": length,
+            "model TFLOP": flops / 1e12, "model TFLOPS": flops / seconds / 1e12, **self.peak(),
+        }  # fmt: skip
+
+    def drawn(self, policy: Policy, sample: Sample) -> WeightedGroup:
+        """A group of random tokens, half of them right."""
+        size = self.size
+        torch.manual_seed(len(sample.id))
+        ids = torch.randint(0, 200, (size.group, size.new_tokens)).tolist()
+        completions = tuple(Completion(text="", token_ids=tuple(row)) for row in ids)
+        values = [1.0 if n % 2 else -1.0 for n in range(size.group)]
+        scores = tuple(Score(rewards={}, reward=v, correct=v > 0, well_formed=True) for v in values)
+        rollout = RolloutGroup(sample=sample, completions_G=completions, step=0)
+        return WeightedGroup(
+            scored=ScoredGroup(rollout=rollout, scores_G=scores), advantages_G=tuple(values),
+            weight=1.0, admitted=True, completion_weights_G=(1.0,) * size.group,
+        )  # fmt: skip
+
+    def rollout(self) -> dict[str, float]:
+        policy = self.policy()
+        found: dict[str, float] = {}
+        for name, fixed in (("recorded", True), ("as it is", False)):
+            engine = SharedPrefillEngine(policy, SharedPrefill(fixed_shapes=fixed))
+            self.forget_peak()
+            rates = []
+            for number in range(self.size.repeats + 1):
+                samples = self.samples(100 + number)
+                seconds = self.timed(lambda: self.ask(engine, samples, 0))  # noqa: B023
+                rates.append(self.num_drawn / seconds)
+            found[f"rollout tokens a second, {name}"] = statistics.median(rates[1:])
+        return found | self.peak()
+
+    def ask(self, engine: SharedPrefillEngine, samples: Sequence[Sample], seed: int) -> None:
+        engine.generate(
+            samples, group_size=self.size.group, sampling=self.sampling,
+            system_prompt=small.SYSTEM, seed=seed,
+        )  # fmt: skip
+
+    @property
+    def num_drawn(self) -> int:
+        return self.size.prompts * self.size.group * self.size.new_tokens
+
+    def trl(self) -> dict[str, float]:
+        """Steps of GRPOTrainer, one group a micro-batch; the rollout is timed apart."""
+        self.forget_peak()
+        with tempfile.TemporaryDirectory() as folder:
+            steps, rollouts = self.trl_steps(folder)
+        updates = [a - b for a, b in zip(steps, rollouts, strict=True)][1:]
+        return {
+            "trl update seconds": statistics.median(updates),
+            "trl rollout tokens a second": self.num_drawn / statistics.median(rollouts[1:]),
+            **{f"trl {name}": value for name, value in self.peak().items()},
+        }
+
+    def trl_steps(self, folder: str) -> tuple[list[float], list[float]]:
+        from datasets import Dataset
+        from transformers import TrainerCallback
+        from trl import GRPOConfig, GRPOTrainer
+
+        bench, steps, rollouts = self, [], []
+
+        class Timed(GRPOTrainer):
+            def _generate_and_score_completions(self, inputs: Any) -> Any:
+                made: list[Any] = []
+                ask = super()._generate_and_score_completions
+                rollouts.append(bench.timed(lambda: made.append(ask(inputs))))
+                if bench.device.type == "cuda":
+                    torch.cuda.reset_peak_memory_stats()  # what counts is the update's
+                return made[0]
+
+        class Mark(TrainerCallback):
+            started = 0.0
+
+            def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+                bench.wait()
+                self.started = time.perf_counter()
+
+            def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+                bench.wait()
+                steps.append(time.perf_counter() - self.started)
+
+        size, is_half = self.size, self.size.dtype == "bfloat16"
+        settings = GRPOConfig(
+            output_dir=folder, per_device_train_batch_size=size.group,
+            gradient_accumulation_steps=size.prompts, num_generations=size.group,
+            max_completion_length=size.new_tokens, max_steps=3, beta=0.0, learning_rate=1e-6,
+            report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+            use_cpu=self.device.type == "cpu", bf16=is_half, gradient_checkpointing=True,
+            loss_type="dapo", generation_kwargs={"min_new_tokens": size.new_tokens},
+        )  # fmt: skip
+        trainer = Timed(
+            model=self.model(torch.float32), args=settings, processing_class=self.processor(),
+            train_dataset=Dataset.from_list(list(self.trl_rows())), callbacks=[Mark()],
+            reward_funcs=lambda completions, **_: [float(n % 2) for n in range(len(completions))],
+        )  # fmt: skip
+        trainer.train()
+        return steps, rollouts
+
+    def trl_rows(self) -> Iterator[dict[str, Any]]:
+        import io
+
+        from PIL import Image
+
+        for number in range(3 * self.size.prompts):
+            prompt = [
+                {"role": "system", "content": small.SYSTEM},
+                {"role": "user", "content": small.QUESTION},
+            ]
+            yield {"prompt": prompt, "image": Image.open(io.BytesIO(self.picture(number)))}
+
+
+def random_3b(device: torch.device, dtype: torch.dtype) -> Any:
+    """Qwen2.5-VL-3B as its published configuration has it, with random weights, on the device."""
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    token = fakes.byte_tokenizer().convert_tokens_to_ids
+    text = {
+        "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36,
+        "num_attention_heads": 16, "num_key_value_heads": 2, "vocab_size": 151936,
+        "max_position_embeddings": 128000, "tie_word_embeddings": True, "bos_token_id": None,
+        "eos_token_id": token("<|im_end|>"), "pad_token_id": token("<|endoftext|>"),
+        "rope_parameters": {
+            "rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]
+        },
+    }  # fmt: skip
+    vision = {
+        "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+        "out_hidden_size": 2048, "patch_size": 14, "spatial_merge_size": 2, "window_size": 112,
+        "fullatt_block_indexes": [7, 15, 23, 31],
+    }  # fmt: skip
+    config = Qwen2_5_VLConfig(
+        text_config=text, vision_config=vision, tie_word_embeddings=True,
+        image_token_id=token("<|image_pad|>"), video_token_id=token("<|video_pad|>"),
+        vision_start_token_id=token("<|vision_start|>"),
+        vision_end_token_id=token("<|vision_end|>"),
+    )  # fmt: skip
+    config._attn_implementation = "sdpa"
+    torch.manual_seed(0)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            model = Qwen2_5_VLForConditionalGeneration(config)
+    finally:
+        torch.set_default_dtype(usual)
+    model.generation_config.eos_token_id = token("<|im_end|>")
+    model.generation_config.pad_token_id = token("<|endoftext|>")
+    return model
+
+
+def group_flops(model: Any, prompt: int, size: Size) -> float:
+    """Model FLOPs of one group's forward and backward pass: six a weight and token, and twelve a
+    head's width for every pair of tokens of which one sees the other."""
+    from observe_r1.policy.family import base_model, language_model, part_of
+
+    own = size.new_tokens - 1
+    tokens = prompt + size.group * own
+    layers = sum(p.numel() for p in language_model(model).layers.parameters())
+    text = base_model(model).config.get_text_config()
+    head = text.hidden_size * text.vocab_size
+    pairs = prompt**2 / 2 + size.group * (own * prompt + own**2 / 2)
+    patches = 4 * size.side**2
+    named = base_model(model).named_parameters()
+    tower = sum(p.numel() for name, p in named if part_of(name) == "vision")
+    return (
+        6 * layers * tokens
+        + 6 * head * size.group * size.new_tokens
+        + 12 * text.num_hidden_layers * text.hidden_size * pairs
+        + 6 * tower * patches
+    )
+
+
+def with_ratios(found: dict[str, Any]) -> dict[str, Any]:
+    """What the aims are stated in, where both sides were measured."""
+    if "trl update seconds" in found and "update seconds" in found:
+        found["update, times faster than trl"] = (
+            found["trl update seconds"] / found["update seconds"]
+        )
+    if "model TFLOPS" in found and "matmul TFLOPS" in found:
+        found["share of the matmul rate"] = found["model TFLOPS"] / found["matmul TFLOPS"]
+    if "trl peak GiB" in found and "update: peak GiB" in found:
+        found["peak memory, share of trl's"] = found["update: peak GiB"] / found["trl peak GiB"]
+    return found
+
+
+def run_parts(bench: Bench, minutes: float) -> dict[str, Any]:
+    """All parts in the order of what they tell, as long as there is time."""
+    parts = ["matmul", "update", "trl", "rollout", "gradients"]
+    if bench.device.type == "cpu":
+        parts.remove("gradients")  # FlexAttention has no backward pass there
+    found: dict[str, Any] = {}
+    ends = time.monotonic() + 60 * minutes
+    for part in parts:
+        if time.monotonic() > ends:
+            found[f"{part} failed"] = "no time left"
+            continue
+        started = time.monotonic()
+        try:
+            values = getattr(bench, part)()
+        except Exception as error:  # one part says what is wrong, the others go on
+            values = {f"{part} failed": f"{type(error).__name__}: {str(error)[:300]}"}
+        found |= {f"{part}: {k}" if k == "peak GiB" else k: v for k, v in values.items()}
+        print(f"{part}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+        bench.forget_peak()
+    return with_ratios(found)
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    import transformers
+    import trl
+
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
+    return {
+        "device": name or platform.machine(), "python": platform.python_version(),
+        "torch": torch.__version__, "transformers": transformers.__version__,
+        "trl": trl.__version__,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tiny", action="store_true", help="in miniature")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--minutes", type=float, default=8.0, help="no part begins later")
+    parser.add_argument("--prompts", type=int)
+    parser.add_argument("--out", type=Path, help="default: docs/results/gpu-DATE.json")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("there is no GPU here; --tiny --device cpu shows that the script works")
+    size = MINIATURE if arguments.tiny else LARGE
+    if arguments.prompts and not arguments.tiny:
+        size = replace(size, prompts=arguments.prompts)
+    device = torch.device(arguments.device)
+    found = run_parts(Bench(size, device), arguments.minutes)
+    date = datetime.now(UTC).date().isoformat()
+    result = {
+        "date": date, "machine": machine(device),
+        "size": {name: getattr(size, name) for name in size.__slots__}, "results": found,
+    }  # fmt: skip
+    for name, value in found.items():
+        print(f"{name:44s} {value:10.4g}" if isinstance(value, float | int) else f"{name}: {value}")
+    out = arguments.out or (None if arguments.tiny else ROOT / "docs/results" / f"gpu-{date}.json")
+    if out:
+        out.write_text(json.dumps(result, indent=2) + "\n")
+    if arguments.json:
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

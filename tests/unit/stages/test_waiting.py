@@ -1,0 +1,64 @@
+"""What the first process does alone, and how the others wait for it."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from observe_r1.errors import RunError
+from observe_r1.stages import waiting
+from observe_r1.stages.waiting import alive, done_by_first
+from observe_r1.train.distribute import PEER_MINUTES
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "SIGN_SECONDS", 0.05)
+
+
+def as_process(monkeypatch: pytest.MonkeyPatch, rank: int, *, minutes: float) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv(PEER_MINUTES, str(minutes))
+
+
+def test_the_first_process_works_and_leaves_no_sign(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_process(monkeypatch, 0, minutes=1)
+    result = tmp_path / "stage" / "traces.jsonl"
+
+    def work() -> None:
+        result.parent.mkdir(exist_ok=True)
+        result.touch()
+
+    done_by_first(work, result.parent, result.name)
+    assert [path.name for path in result.parent.iterdir()] == ["traces.jsonl"]
+
+
+def test_the_others_wait_longer_than_their_patience_while_there_are_signs_of_life(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_process(monkeypatch, 1, minutes=0.4 / 60)
+    result = tmp_path / "stage" / "traces.jsonl"
+
+    def first() -> None:
+        with alive(result.with_name(".alive")):
+            time.sleep(1.2)
+            result.touch()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    done_by_first(lambda: pytest.fail("only the first works"), result.parent, result.name)
+    thread.join()
+    assert result.exists()
+
+
+def test_silence_ends_the_others_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_process(monkeypatch, 1, minutes=0.1 / 60)
+    with pytest.raises(RunError, match="--resume"):
+        done_by_first(lambda: None, tmp_path, "traces.jsonl")
