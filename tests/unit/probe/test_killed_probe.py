@@ -62,7 +62,7 @@ def wait_for_rows(folder: Path, more_than: int) -> None:
 
 
 def assert_kills_change_nothing(folder: Path, kills: int, seed: int) -> None:
-    rng, samples = random.Random(seed), 12 * kills  # more work than the kills leave time for
+    rng, samples = random.Random(seed), 40 * kills  # more work than the kills leave time for
     with prober() as started:
         for _ in range(kills):
             before = list(read_probe(folder))
