@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from observe_r1.data.store import SampleSet
+from observe_r1.data.store import sample_ids
 from observe_r1.errors import DataError
 from observe_r1.records import IMAGES, append_rows, read_rows, sample_row, to_line, write_atomic
 from observe_r1.types import Sample
@@ -155,12 +155,8 @@ class SampleIndex(Mapping[str, Sample]):
     """
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        if isinstance(samples, SampleSet):
-            ids = samples.column("id").tolist()
-        else:
-            ids = [sample.id for sample in samples]
         self._samples = samples
-        self._places = {sample_id: place for place, sample_id in enumerate(ids)}
+        self._places = {name: place for place, name in enumerate(sample_ids(samples))}
 
     def __getitem__(self, sample_id: str) -> Sample:
         return self._samples[self._places[sample_id]]

@@ -7,7 +7,7 @@ finished, so a run repeats.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,14 +18,20 @@ from observe_r1.config.rollout import Sampling
 def random_numbers(
     names_P: Sequence[str], *, group_size: int, num_tokens: int, seed: int, step: int
 ) -> Tensor:
-    """[P, G, T] in [0, 1). A name drawn twice in one batch gets different numbers each time."""
-    seen: Counter[str] = Counter()
+    """[P, G, T] in [0, 1)."""
     rows = []
-    for name in names_P:
-        generator = torch.Generator().manual_seed(stable_seed(seed, step, name, seen[name]))
+    for own in sample_seeds(names_P, seed, step):
+        generator = torch.Generator().manual_seed(own)
         rows.append(torch.rand(group_size, num_tokens, generator=generator))
-        seen[name] += 1
     return torch.stack(rows)
+
+
+def sample_seeds(names_P: Iterable[str], seed: int, step: int) -> Iterator[int]:
+    """A seed a sample; a name drawn twice in one batch gets another one each time."""
+    seen: Counter[str] = Counter()
+    for name in names_P:
+        yield stable_seed(seed, step, name, seen[name])
+        seen[name] += 1
 
 
 def stable_seed(*parts: object) -> int:

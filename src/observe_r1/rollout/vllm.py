@@ -19,7 +19,6 @@ import os
 import random
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +33,7 @@ from observe_r1.errors import EngineError, ObserveError
 from observe_r1.policy.family import base_model
 from observe_r1.policy.load import Policy, resolve_model
 from observe_r1.policy.weights import whole
-from observe_r1.rollout.sampling import stable_seed
+from observe_r1.rollout.sampling import sample_seeds
 from observe_r1.types import Completion, RolloutGroup, Sample
 
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -74,12 +73,10 @@ class VLLMEngine:
         """One group a sample, in the samples' order."""
         ids_P = [self._prompt_ids(sample, system_prompt, sampling) for sample in samples_P]
         requests = [self._request(sample, system_prompt) for sample in samples_P]
-        seen: Counter[str] = Counter()
-        settings = []
-        for sample in samples_P:
-            own = stable_seed(seed, step, sample.id, seen[sample.id]) % 2**31
-            settings.append(self._sampling_params(group_size, sampling, own))
-            seen[sample.id] += 1
+        settings = [
+            self._sampling_params(group_size, sampling, own % 2**31)
+            for own in sample_seeds((sample.id for sample in samples_P), seed, step)
+        ]
         with _saying("vLLM failed while it generated"), self._awake():
             outputs = self.llm.generate(
                 requests, settings, use_tqdm=False, lora_request=self._adapter()

@@ -15,7 +15,6 @@ model: the server belongs on 127.0.0.1 or in a closed network.
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +30,7 @@ from observe_r1.endpoints import image_part
 from observe_r1.errors import EngineError
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import chat_messages
-from observe_r1.rollout.sampling import stable_seed
+from observe_r1.rollout.sampling import sample_seeds
 from observe_r1.rollout.vllm import lora_room, named_weights, trained_weights
 from observe_r1.types import Completion, RolloutGroup, Sample
 
@@ -80,13 +79,12 @@ class VLLMServerEngine:
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order."""
         ids_P = [self._prompt_ids(sample, system_prompt, sampling) for sample in samples_P]
-        seen: Counter[str] = Counter()
         requests = []
-        for sample in samples_P:
-            own = stable_seed(seed, step, sample.id, seen[sample.id]) % 2**31
+        seeds = sample_seeds((sample.id for sample in samples_P), seed, step)
+        for sample, own in zip(samples_P, seeds, strict=True):
             messages = with_pictures(chat_messages(sample, system_prompt), sample.images)
-            requests.append({"messages": messages, **self._settings(group_size, sampling, own)})
-            seen[sample.id] += 1
+            settings = self._settings(group_size, sampling, own % 2**31)
+            requests.append({"messages": messages, **settings})
         answers = self._pool.map(lambda body: self._post("/v1/chat/completions", body), requests)
         return [
             self._group(sample, ids, answer, group_size, step)

@@ -11,7 +11,7 @@ import torch
 from observe_r1.config.rollout import VLLM, Endpoint, VLLMServer
 from observe_r1.config.stages import RLStage
 from observe_r1.curriculum import build_curriculum
-from observe_r1.data.store import SampleSet
+from observe_r1.data.store import SampleSet, sample_ids
 from observe_r1.errors import ConfigError, RunError
 from observe_r1.policy.load import Policy, load_policy, replica
 from observe_r1.rollout.base import RolloutEngine
@@ -134,13 +134,6 @@ def count_steps(stage: RLStage, num_samples: int) -> int:
     if stage.max_steps is not None:
         return stage.max_steps
     return math.ceil(stage.epochs * num_samples / stage.prompts_per_step)
-
-
-def sample_ids(samples: Sequence[Sample]) -> list[str]:
-    """In their order, without reading a picture."""
-    if isinstance(samples, SampleSet):
-        return [str(found) for found in samples.column("id")]
-    return [sample.id for sample in samples]
 
 
 def find_samples(samples: Sequence[Sample], wanted: Iterable[str]) -> dict[str, Sample]:
