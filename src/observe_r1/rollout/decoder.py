@@ -67,7 +67,7 @@ class Decoder:
             if self._retire() or self.num_tokens > self.visible:
                 self._look_ahead()
             times = min(self._steps_in_a_row(), self.sampling.max_new_tokens - self.num_tokens)
-            self.replay.run(times)
+            self.replay.run(self._step, times)
             self._count(times)
         return self.completions()
 
@@ -95,7 +95,7 @@ class Decoder:
         ahead = STRETCH if self.fixed else 1
         self.visible = min(self.num_tokens + ahead - 1, self.sampling.max_new_tokens)
         self.cache.look_at(self.visible)
-        self.replay = Replay(self._step, self.device)
+        self.replay = Replay(self.device)
 
     def _steps_in_a_row(self) -> int:
         if not self.fixed or self.sampling.stop:

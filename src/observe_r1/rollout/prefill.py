@@ -19,6 +19,7 @@ Layer = tuple[Tensor, Tensor]
 """Keys and values of the prompts in one layer, [P, heads, L, width] each."""
 
 
+@torch.no_grad()
 def prefill(packed: PackedPolicy, prompts: Sequence[EncodedPrompt]) -> tuple[list[Layer], Tensor]:
     """The prompts' keys and values in every layer, and [P, H] their last hidden states."""
     num_layers = packed.model.config.get_text_config().num_hidden_layers

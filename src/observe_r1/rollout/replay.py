@@ -14,40 +14,42 @@ logger = logging.getLogger(__name__)
 
 
 class Replay:
-    """Runs ``step`` as often as asked; on a GPU from the second time on as a recording.
+    """Runs one step as often as asked; on a GPU from the second time on as a recording.
+
+    The step is handed over with every call: a decoder that held a replay which held the decoder
+    would keep its cache until the garbage collector comes by.
 
     Example:
-        replay = Replay(step, torch.device("cuda"))
-        replay.run(16)
+        replay = Replay(torch.device("cuda"))
+        replay.run(step, 16)
     """
 
-    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
-        self.step = step
+    def __init__(self, device: torch.device) -> None:
         self.records = device.type == "cuda"
         self.graph: torch.cuda.CUDAGraph | None = None
         self.has_run = False
 
-    def run(self, times: int) -> None:
+    def run(self, step: Callable[[], None], times: int) -> None:
         for _ in range(times):
             if self.graph is not None:
                 self.graph.replay()
             elif self.records and self.has_run:
-                self._record()
+                self._record(step)
             else:
-                self.step()  # the first time for real: libraries set themselves up in it
+                step()  # the first time for real: libraries set themselves up in it
                 self.has_run = True
 
-    def _record(self) -> None:
+    def _record(self, step: Callable[[], None]) -> None:
         """Recording computes nothing, so what was recorded is replayed at once. A model that
         cannot be recorded is decoded as it is: slower, and the same."""
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                self.step()
+                step()
         except RuntimeError as error:
             logger.warning("Decoding cannot be recorded for this model: %s", error)
             self.records = False
-            self.step()
+            step()
             return
         self.graph = graph
         graph.replay()

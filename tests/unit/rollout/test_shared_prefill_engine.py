@@ -1,11 +1,14 @@
 """The built-in engine on a model of two layers."""
 
+import gc
+
 import pytest
 import torch
 
 import fakes
 from observe_r1.config.rollout import Sampling, SharedPrefill
 from observe_r1.policy.prompts import extend
+from observe_r1.rollout.prefill import prefill
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 
 SAMPLES = [fakes.sample(number, images=number % 3) for number in range(5)]
@@ -30,6 +33,32 @@ def test_equal_arguments_give_equal_groups(engine) -> None:
     assert generate(engine) == generate(engine)
     assert tokens(generate(engine)) != tokens(generate(engine, seed=2))
     assert tokens(generate(engine)) != tokens(generate(engine, step=1))
+
+
+def test_nothing_is_kept_once_the_answers_are_there(engine) -> None:
+    """A graph or a cache that outlives the call is memory that the update then lacks."""
+    generate(engine)
+    gc.collect()
+    gc.disable()
+    try:
+        before = {id(t) for t in tensors_alive()}
+        groups = generate(engine)
+        kept = [t for t in tensors_alive() if id(t) not in before]
+    finally:
+        gc.enable()
+    assert groups and kept == []
+
+
+def test_sampling_records_no_graph(engine) -> None:
+    prompts = [engine.policy.encode(sample, "count") for sample in SAMPLES]
+    layers, hidden = prefill(engine.policy.packed, prompts)
+    assert any(p.requires_grad for p in engine.policy.packed.parameters())
+    assert not hidden.requires_grad
+    assert not any(keys.requires_grad or values.requires_grad for keys, values in layers)
+
+
+def tensors_alive() -> list[torch.Tensor]:
+    return [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
 
 
 def test_turns_and_batches_do_not_change_what_is_drawn(engine) -> None:
