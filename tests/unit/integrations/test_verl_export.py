@@ -96,6 +96,15 @@ def test_settings_are_passed_on_in_verls_words(tmp_path):
     assert settings["trainer"]["save_freq"] == settings["trainer"]["total_training_steps"] == 3
 
 
+def test_trackers_are_those_of_the_run(tmp_path):
+    plain = settings_of(export(tmp_path / "plain", "rl.max_steps=3", recipe="grpo"))
+    assert plain["trainer"]["logger"] == ["console", "tensorboard"]
+    told = export(
+        tmp_path / "told", "rl.max_steps=3", "tracking.trackers=wandb,trackio", recipe="grpo"
+    )
+    assert settings_of(told)["trainer"]["logger"] == ["console", "wandb", "trackio"]
+
+
 def test_dynamic_sampling_becomes_verls_group_filter(tmp_path):
     settings = settings_of(export(tmp_path, "rl.prompts_per_step=8", recipe="dapo"))
     assert settings["algorithm"]["filter_groups"] == {"enable": True, "metric": "acc"}
@@ -160,6 +169,7 @@ REFUSED = {
     "rl.policy.freeze_language=true": "rl.policy.freeze_language",
     "rl.admission.type=mixed": "rl.admission: it leaves completions out",
     "rl.truncated=mask": "rl.truncated: it leaves completions out",
+    "rl.engine.type=vllm_server": "rl.engine: verl starts the vLLM",
     "rl.curriculum.epochs=none": "the curriculum 'shuffled' never ends",
 }
 

@@ -139,6 +139,7 @@ def _write(
         model=order.model,
         data=order.run.data,
         deviations=order.run.deviations,
+        trackers=order.run.tracking.trackers,
         stage=copy_reward_files(stage, part),
         steps=count_steps(stage, seen.samples),
         questions=len(seen.samples),

@@ -34,6 +34,8 @@ class Plan(Config):
     model: str
     data: str
     deviations: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ()
+    """Who is told of every step besides the console; none named: TensorBoard, in the folder."""
 
     stage: RLStage
     """Everything the recipe means. Files that rewards need lie in the folder too."""

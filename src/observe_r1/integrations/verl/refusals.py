@@ -135,6 +135,11 @@ def _sampling(stage: RLStage) -> Iterator[str]:
         )
     if stage.engine.type == "endpoint":
         yield "engine: an endpoint's weights cannot be updated. Set engine.type=vllm."
+    if stage.engine.type == "vllm_server":
+        yield (
+            "engine: verl starts the vLLM it samples with itself and knows no server of yours. Set "
+            "engine.type=vllm."
+        )
 
 
 def _groups(stage: RLStage) -> Iterator[str]:

@@ -220,7 +220,7 @@ def _trainer(plan: Plan, cluster: Cluster, heldout: HeldOut | None) -> Tree:
     return {
         "project_name": "observe_r1",
         "experiment_name": f"{plan.recipe}-{plan.preset}",
-        "logger": ["console", "tensorboard"],
+        "logger": ["console", *(plan.trackers or ("tensorboard",))],
         "nnodes": cluster.nodes,
         "n_gpus_per_node": cluster.gpus,
         "total_epochs": MANY_EPOCHS,
