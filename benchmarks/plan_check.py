@@ -105,7 +105,7 @@ def measure(case: dict[str, Any], threads: int, clock: Callable[[], float], step
     import fakes
     from observe_r1.policy.load import make_policy
     from observe_r1.rollout.shared_prefill import SharedPrefillEngine
-    from observe_r1.stages.calibrate import resident_gb
+    from observe_r1.train.memory import host_bytes
     from observe_r1.train.optimise import Optimiser
     from observe_r1.types import Sample, Score, ScoredGroup, WeightedGroup
 
@@ -116,7 +116,7 @@ def measure(case: dict[str, Any], threads: int, clock: Callable[[], float], step
     processor = fakes.byte_processor()
     processor.image_processor.size = {"shortest_edge": 28 * 28, "longest_edge": case["side"] ** 2}
     fakes.tiny_model()  # so that what Transformers loads lazily is counted before, not as memory
-    before = resident_gb()
+    before = host_bytes()
     model = Qwen2_5_VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = config.text_config.eos_token_id
     policy = replace(make_policy(model, processor, stage.policy, source="random"), end_ids=())
@@ -164,7 +164,7 @@ def measure(case: dict[str, Any], threads: int, clock: Callable[[], float], step
     return {
         "generate": statistics.median(half[0] for half in halves),
         "optimise": statistics.median(half[1] for half in halves),
-        "memory": resident_gb() - before,
+        "memory": (host_bytes() - before) / 1e9,
         "image": num_image,
         "text": prompt.length - num_image,
     }

@@ -4,36 +4,51 @@ products     square matrices of several sizes times few and many rows
 moves        adding arrays of several sizes
 attention    scaled dot-product attention over a few hundred tokens
 layers       what starting a layer costs: the built-in model at two depths, forward, backward and
-             while it decodes a single sequence
-shares       a whole step of the built-in model, against what the above adds up to for it
+             while it decodes a single sequence, and what a step of that costs besides
+changes      adding to an array where it lies
+shares       a whole step of the built-in model, and of a random one three times as wide, against
+             what the above adds up to for them
 """
 
+import copy
 import os
-import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
+from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.rollout import Sampling
 from observe_r1.config.stages import RLStage
 from observe_r1.data.puzzles import make_sample
 from observe_r1.policy.family import language_model
-from observe_r1.policy.load import Policy, load_policy
+from observe_r1.policy.load import Policy, load_policy, make_policy
 from observe_r1.policy.pack import pack_group
 from observe_r1.recipes.plan.devices import Measured
 from observe_r1.recipes.plan.seconds import GENERATE, Layout, StepClock
-from observe_r1.recipes.plan.shapes import find_shape
+from observe_r1.recipes.plan.shapes import shape_of
 from observe_r1.recipes.plan.workload import Lengths, workload_of
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+from observe_r1.train.memory import host_bytes
 from observe_r1.train.optimise import Optimiser
 from observe_r1.types import RolloutGroup, Sample, Score, ScoredGroup, WeightedGroup
 
 ROWS = (1, 4, 16, 64, 256, 1024)
 SIDES = (64, 160, 400, 1000)
+CHANGED = 10_000_000
 NUMBERS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+WIDE = {
+    "text_config": {"hidden_size": 512, "intermediate_size": 1408, "num_attention_heads": 8,
+                    "num_key_value_heads": 4, "num_hidden_layers": 4, "vocab_size": 8192},
+    "vision_config": {"hidden_size": 256, "intermediate_size": 688, "num_heads": 4,
+                      "out_hidden_size": 512},
+}  # fmt: skip
+"""How the wider model differs from the built-in one: the proportions of the models people train."""
+PIXELS = 336 * 336
+"""Of the pictures that the wider model sees, 144 tokens each."""
 ATTENTION = {"heads": 4, "length": 256, "width": 64}
 DECODED = 24
 STEP = {
@@ -51,9 +66,9 @@ def calibrate(clock: Clock = time.perf_counter) -> Measured:
     ``time.process_time`` as the clock counts processor seconds: with one thread that is what a
     quiet machine takes, also on a busy one.
     """
-    process_gb = resident_gb()
+    process_gb = host_bytes() / 1e9
     policy = replace(load_policy("tiny"), end_ids=())
-    forward, backward, decode = _layer_seconds(policy, clock)
+    forward, backward, decode, step = _layer_seconds(policy, clock)
     device = Measured(
         memory_gb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
         threads=torch.get_num_threads(),
@@ -62,18 +77,15 @@ def calibrate(clock: Clock = time.perf_counter) -> Measured:
         products=tuple(tuple(_product(rows, side, clock) for side in SIDES) for rows in ROWS),
         numbers=NUMBERS,
         moves=tuple(_move(count, clock) for count in NUMBERS),
+        change_seconds=_change(clock),
         attention_flops=_attention(clock),
         layer_seconds=forward,
         backward_layer_seconds=backward,
         decode_layer_seconds=decode,
+        decode_step_seconds=step,
         process_gb=process_gb,
     )
-    return device.model_copy(update=_shares(device, policy, clock))
-
-
-def resident_gb() -> float:
-    """The most this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return device.model_copy(update=_shares(device, [policy, _wider(policy)], clock))
 
 
 def fastest(work: Callable[[], object], clock: Clock, *, at_least: float = 0.02) -> float:
@@ -110,6 +122,12 @@ def _move(count: int, clock: Clock) -> float:
 
 
 @torch.no_grad()
+def _change(clock: Clock) -> float:
+    left, right = torch.randn(CHANGED), torch.randn(CHANGED)
+    return fastest(lambda: left.add_(right), clock, at_least=0.01) / CHANGED
+
+
+@torch.no_grad()
 def _attention(clock: Clock) -> float:
     heads, length, width = ATTENTION["heads"], ATTENTION["length"], ATTENTION["width"]
     query, key, value = (torch.randn(1, heads, length, width) for _ in range(3))
@@ -118,14 +136,15 @@ def _attention(clock: Clock) -> float:
     return 4 * heads * length * length * width / seconds
 
 
-def _layer_seconds(policy: Policy, clock: Clock) -> tuple[float, float, float]:
-    """Forward, backward, and one step of decoding, of one layer with hardly anything to compute."""
+def _layer_seconds(policy: Policy, clock: Clock) -> tuple[float, float, float, float]:
+    """Forward, backward, and one step of decoding, of one layer with hardly anything to compute;
+    and a step without layers."""
     deep = len(language_model(policy.model).layers)
-    at_depth = [_pass_seconds(policy, depth, clock) for depth in (deep // 2, deep)]
-    slopes = [
-        max(0.0, (high - low) / (deep - deep // 2)) for low, high in zip(*at_depth, strict=True)
-    ]
-    return slopes[0], max(0.0, slopes[1] - slopes[0]), slopes[2]
+    shallow, whole = (_pass_seconds(policy, depth, clock) for depth in (1, deep))
+    ahead, both, decode = (
+        max(0.0, (high - low) / (deep - 1)) for low, high in zip(shallow, whole, strict=True)
+    )
+    return ahead, max(0.0, both - ahead), decode, max(0.0, shallow[2] - decode)
 
 
 def _pass_seconds(policy: Policy, depth: int, clock: Clock) -> tuple[float, float, float]:
@@ -151,8 +170,36 @@ def _pass_seconds(policy: Policy, depth: int, clock: Clock) -> tuple[float, floa
         model.layers, config.num_hidden_layers = layers, len(layers)
 
 
-def _shares(device: Measured, policy: Policy, clock: Clock) -> dict[str, float]:
-    """Estimated over measured seconds of the two halves of a step."""
+def _wider(policy: Policy) -> Policy:
+    """The built-in model with ``WIDE`` sizes, random weights and larger pictures."""
+    config = copy.deepcopy(policy.model.config)
+    for part, sizes in WIDE.items():
+        for name, size in sizes.items():
+            setattr(getattr(config, part), name, size)
+    text = config.text_config
+    text.layer_types = text.layer_types[:1] * text.num_hidden_layers
+    third = text.hidden_size // text.num_attention_heads // 6
+    half = text.hidden_size // text.num_attention_heads // 2
+    text.rope_parameters["mrope_section"] = [half - 2 * third, third, third]
+    model = type(policy.model)(config).float()
+    model.generation_config = policy.model.generation_config
+    processor = copy.deepcopy(policy.processor)
+    processor.image_processor.size = {"shortest_edge": PIXELS, "longest_edge": PIXELS}
+    wider = make_policy(model, processor, PolicyConfig(dtype="float32"), source="random")
+    return replace(wider, end_ids=())
+
+
+def _shares(device: Measured, policies: Sequence[Policy], clock: Clock) -> dict[str, Any]:
+    """Estimated over measured seconds of the two halves of a step, a model each."""
+    found = [_shares_of(device, policy, clock) for policy in policies]
+    return {
+        "widths": tuple(policy.model.config.get_text_config().hidden_size for policy in policies),
+        "generate_shares": tuple(generate for generate, _ in found),
+        "optimise_shares": tuple(optimise for _, optimise in found),
+    }
+
+
+def _shares_of(device: Measured, policy: Policy, clock: Clock) -> tuple[float, float]:
     stage = RLStage.build(STEP, "the measured step")
     samples = [make_sample("counting", 0, index, 0) for index in range(stage.prompts_per_step)]
     prompts = [policy.encode(sample, "") for sample in samples]
@@ -173,19 +220,18 @@ def _shares(device: Measured, policy: Policy, clock: Clock) -> dict[str, float]:
         return generated - started, clock() - generated
 
     halves(0)
-    found = [halves(number) for number in range(1, 6)]
+    found = [halves(number) for number in range(1, 5)]
     image = statistics.mean(int((prompt.blocks_L >= 0).sum()) for prompt in prompts)
     lengths = Lengths(
         text=round(statistics.mean(prompt.length for prompt in prompts) - image),
         image=round(image), completion=DECODED, longest=DECODED,
     )  # fmt: skip
     work = workload_of(stage, 1, lengths, 1.0)
-    phases = StepClock(device, find_shape("tiny"), stage, work, Layout()).phases()
+    shape = shape_of("measured", policy.model.config.to_dict())
+    phases = StepClock(device, shape, stage, work, Layout()).phases()
     generate = sum(phases[name] for name in GENERATE if name in phases)
-    return {
-        "generate_share": generate / min(half[0] for half in found),
-        "optimise_share": (sum(phases.values()) - generate) / min(half[1] for half in found),
-    }
+    optimise = sum(phases.values()) - generate
+    return generate / min(half[0] for half in found), optimise / min(half[1] for half in found)
 
 
 def _half_right(group: RolloutGroup) -> WeightedGroup:

@@ -30,7 +30,7 @@ from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 from observe_r1.stages.environment import facts
 from observe_r1.stages.moments import keep_moments
 from observe_r1.train.distribute import Processes
-from observe_r1.train.loop import memory_metrics
+from observe_r1.train.memory import memory_metrics
 from observe_r1.train.purse import Purse
 from observe_r1.train.recorder import Recorder
 from observe_r1.train.state import (

@@ -4,14 +4,11 @@ choose ─▶ generate ─▶ score ─▶ observe ─▶ weigh ─▶ optimise 
 """
 
 import logging
-import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from observe_r1.config.stages import RLStage
 from observe_r1.curriculum import Curriculum
@@ -23,6 +20,7 @@ from observe_r1.train.ahead import Ahead
 from observe_r1.train.clock import Clock
 from observe_r1.train.distribute import Processes
 from observe_r1.train.draw import Draw, draw_groups
+from observe_r1.train.memory import memory_metrics
 from observe_r1.train.metrics import step_metrics
 from observe_r1.train.optimise import Optimiser, Outcome
 from observe_r1.train.recorder import Recorder
@@ -144,11 +142,3 @@ def save(
     )  # fmt: skip
     if is_best and parts.processes.is_main:
         point(parts.run, "best", folder)
-
-
-def memory_metrics(device: torch.device) -> dict[str, float]:
-    """The most that was ever held, in MiB."""
-    found = {"memory/host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-    if device.type == "cuda":
-        found["memory/device"] = torch.cuda.max_memory_allocated(device) / 2**20
-    return found

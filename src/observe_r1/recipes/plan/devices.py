@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from math import exp, log
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ from observe_r1.config.explain import build
 from observe_r1.config.near import did_you_mean
 from observe_r1.config_base import Config
 from observe_r1.errors import ConfigError
+
+Half = Literal["generate", "optimise"]
+"""Of a training step."""
 
 
 class Device(Protocol):
@@ -33,11 +36,10 @@ class Device(Protocol):
     """Starting all of one layer's kernels, forward."""
     backward_layer_seconds: float
     decode_layer_seconds: float
+    decode_step_seconds: float
+    """What the built-in engine adds to every step of decoding."""
     engine_step_seconds: float
-    """What vLLM adds to every step of decoding."""
-    generate_share: float
-    optimise_share: float
-    """Counted seconds divided by those that whole phases took where both are known."""
+    """What vLLM adds."""
 
     def product(self, rows: int, inner: int, columns: int, width: int) -> float:
         """[rows, inner] × [inner, columns]."""
@@ -49,6 +51,15 @@ class Device(Protocol):
 
     def move(self, numbers: float, width: int) -> float:
         """Read about one and a half arrays of so many numbers, write one."""
+        ...
+
+    def change(self, numbers: float, width: int) -> float:
+        """The same for an array that is changed where it lies, as weights are."""
+        ...
+
+    def share(self, half: Half, hidden: int) -> float:
+        """Counted seconds divided by those that whole halves of a step took in a model of this
+        width, where both are known."""
         ...
 
     def send(self, bytes_: float, *, across_nodes: bool) -> float:
@@ -79,10 +90,9 @@ class Gpu(Config):
     layer_seconds: float = Field(default=8.5e-4, ge=0)
     backward_layer_seconds: float = Field(default=8.5e-4, ge=0)
     decode_layer_seconds: float = Field(default=8.5e-4, ge=0)
+    decode_step_seconds: float = Field(default=0.0, ge=0)
     engine_step_seconds: float = Field(default=2.9e-3, ge=0)
     """What vLLM adds to every step; it starts no kernels one by one."""
-    generate_share: float = 1.0
-    optimise_share: float = 1.0
     overlaps: bool = True
 
     def product(self, rows: int, inner: int, columns: int, width: int) -> float:
@@ -96,6 +106,12 @@ class Gpu(Config):
 
     def move(self, numbers: float, width: int) -> float:
         return 2.5 * numbers * width / (self.bandwidth_gbs * 1e9 * self.bandwidth_share)
+
+    def change(self, numbers: float, width: int) -> float:
+        return self.move(numbers, width)
+
+    def share(self, half: Half, hidden: int) -> float:
+        return 1.0  # it is in the shares above
 
     def send(self, bytes_: float, *, across_nodes: bool) -> float:
         speed = min(self.link_gbs, self.network_gbs) if across_nodes else self.link_gbs
@@ -125,9 +141,15 @@ class Measured(Config):
     layer_seconds: float
     backward_layer_seconds: float
     decode_layer_seconds: float
+    decode_step_seconds: float = 0.0
     engine_step_seconds: float = 0.0
-    generate_share: float = Field(default=1.0, gt=0)
-    optimise_share: float = Field(default=1.0, gt=0)
+    change_seconds: float = Field(default=1e-9, gt=0)
+    """Of one number of an array that is changed where it lies, too large for the caches."""
+    widths: tuple[int, ...] = (1,)
+    """Hidden sizes of models whose whole steps were measured."""
+    generate_shares: tuple[float, ...] = (1.0,)
+    optimise_shares: tuple[float, ...] = (1.0,)
+    """Estimated over measured seconds, a width each."""
     process_gb: float = 0.5
     """A process with its libraries and no model."""
     overlaps: bool = False
@@ -144,8 +166,18 @@ class Measured(Config):
     def move(self, numbers: float, width: int) -> float:
         return _between(self.numbers, self.moves, numbers)
 
+    def change(self, numbers: float, width: int) -> float:
+        return numbers * self.change_seconds
+
     def send(self, bytes_: float, *, across_nodes: bool) -> float:
         return 2 * self.move(bytes_ / 4, 4)
+
+    def share(self, half: Half, hidden: int) -> float:
+        shares = self.generate_shares if half == "generate" else self.optimise_shares
+        if len(shares) == 1:
+            return shares[0]
+        inside = min(max(hidden, self.widths[0]), self.widths[-1])
+        return _between(self.widths, shares, inside)
 
 
 def _between(points: Sequence[float], values: Sequence[float], at: float) -> float:

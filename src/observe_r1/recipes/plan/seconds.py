@@ -72,8 +72,10 @@ class StepClock:
             "backward": self._backward(),
             "optimizer": self._optimizer(),
         }
-        found = {name: seconds / self.device.generate_share for name, seconds in generate.items()}
-        found |= {name: seconds / self.device.optimise_share for name, seconds in optimise.items()}
+        hidden = self.shape.language.hidden
+        drawn, trained = (self.device.share(half, hidden) for half in ("generate", "optimise"))
+        found = {name: seconds / drawn for name, seconds in generate.items()}
+        found |= {name: seconds / trained for name, seconds in optimise.items()}
         found["communication"] = self._communication()
         return {name: seconds for name, seconds in found.items() if seconds > 0}
 
@@ -154,7 +156,7 @@ class StepClock:
         groups = live / self.work.group
         cached = groups * self.work.lengths.prompt + live * self.work.completion / 2
         reading = tower.layers * device.move(2 * tower.key * cached / 2.5, self.width)
-        extra = device.engine_step_seconds if uses_vllm else 0.0
+        extra = device.engine_step_seconds if uses_vllm else device.decode_step_seconds
         return layers + reading + self._head(live, SAMPLING_PASSES) + extra
 
     # -- optimise ---------------------------------------------------------------------------------
@@ -208,7 +210,7 @@ class StepClock:
         trained = trained_parameters(self.shape, self.stage)
         mine = trained / (self.layout.gpus if self.layout.sharded else 1)
         passes = OPTIMIZER_PASSES[self.stage.optimizer.type] + CLIP_PASSES
-        return self.work.updates * passes * self.device.move(mine, 4)
+        return self.work.updates * passes * self.device.change(mine, 4)
 
     # -- sync -------------------------------------------------------------------------------------
 
