@@ -292,14 +292,10 @@ class Bench:
 
 def random_3b(device: torch.device, dtype: torch.dtype) -> Any:
     """Qwen2.5-VL-3B as its published configuration has it, with random weights, on the device."""
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    token = fakes.byte_tokenizer().convert_tokens_to_ids
     text = {
         "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36,
         "num_attention_heads": 16, "num_key_value_heads": 2, "vocab_size": 151936,
-        "max_position_embeddings": 128000, "tie_word_embeddings": True, "bos_token_id": None,
-        "eos_token_id": token("<|im_end|>"), "pad_token_id": token("<|endoftext|>"),
+        "max_position_embeddings": 128000,
         "rope_parameters": {
             "rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]
         },
@@ -309,24 +305,13 @@ def random_3b(device: torch.device, dtype: torch.dtype) -> Any:
         "out_hidden_size": 2048, "patch_size": 14, "spatial_merge_size": 2, "window_size": 112,
         "fullatt_block_indexes": [7, 15, 23, 31],
     }  # fmt: skip
-    config = Qwen2_5_VLConfig(
-        text_config=text, vision_config=vision, tie_word_embeddings=True,
-        image_token_id=token("<|image_pad|>"), video_token_id=token("<|video_pad|>"),
-        vision_start_token_id=token("<|vision_start|>"),
-        vision_end_token_id=token("<|vision_end|>"),
-    )  # fmt: skip
-    config._attn_implementation = "sdpa"
-    torch.manual_seed(0)
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with device:
-            model = Qwen2_5_VLForConditionalGeneration(config)
+            return small.random_model(text, vision)
     finally:
         torch.set_default_dtype(usual)
-    model.generation_config.eos_token_id = token("<|im_end|>")
-    model.generation_config.pad_token_id = token("<|endoftext|>")
-    return model
 
 
 def group_flops(model: Any, prompt: int, size: Size) -> float:

@@ -44,14 +44,10 @@ QUESTION = "How many red squares are there?"
 
 def build_model() -> Any:
     """A Qwen2.5-VL of about 7.6 million parameters over a byte vocabulary."""
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    token = fakes.byte_tokenizer().convert_tokens_to_ids
     text = {
         "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 7,
         "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 4096,
-        "max_position_embeddings": 4096, "tie_word_embeddings": True, "bos_token_id": None,
-        "eos_token_id": token("<|im_end|>"), "pad_token_id": token("<|endoftext|>"),
+        "max_position_embeddings": 4096,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]},
     }  # fmt: skip
     vision = {
@@ -59,8 +55,20 @@ def build_model() -> Any:
         "out_hidden_size": 256, "patch_size": 14, "spatial_merge_size": 2, "window_size": 112,
         "fullatt_block_indexes": [3],
     }  # fmt: skip
+    return random_model(text, vision)
+
+
+def random_model(text: dict[str, Any], vision: dict[str, Any]) -> Any:
+    """A Qwen2.5-VL of these sizes with random weights, over the byte vocabulary's special tokens;
+    of torch's default dtype and device."""
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    token = fakes.byte_tokenizer().convert_tokens_to_ids
+    end, pad = token("<|im_end|>"), token("<|endoftext|>")
+    tied = {"tie_word_embeddings": True}
+    special = {"bos_token_id": None, "eos_token_id": end, "pad_token_id": pad}
     config = Qwen2_5_VLConfig(
-        text_config=text, vision_config=vision, tie_word_embeddings=True,
+        text_config={**text, **tied, **special}, vision_config=vision, **tied,
         image_token_id=token("<|image_pad|>"), video_token_id=token("<|video_pad|>"),
         vision_start_token_id=token("<|vision_start|>"),
         vision_end_token_id=token("<|vision_end|>"),
@@ -68,8 +76,8 @@ def build_model() -> Any:
     config._attn_implementation = "sdpa"
     torch.manual_seed(0)
     model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config.eos_token_id = token("<|im_end|>")
-    model.generation_config.pad_token_id = token("<|endoftext|>")
+    model.generation_config.eos_token_id = end
+    model.generation_config.pad_token_id = pad
     return model
 
 

@@ -178,8 +178,8 @@ def _wider(policy: Policy) -> Policy:
             setattr(getattr(config, part), name, size)
     text = config.text_config
     text.layer_types = text.layer_types[:1] * text.num_hidden_layers
-    third = text.hidden_size // text.num_attention_heads // 6
     half = text.hidden_size // text.num_attention_heads // 2
+    third = half // 3
     text.rope_parameters["mrope_section"] = [half - 2 * third, third, third]
     model = type(policy.model)(config).float()
     model.generation_config = policy.model.generation_config
@@ -200,6 +200,7 @@ def _shares(device: Measured, policies: Sequence[Policy], clock: Clock) -> dict[
 
 
 def _shares_of(device: Measured, policy: Policy, clock: Clock) -> tuple[float, float]:
+    """Of one model: generate, optimise."""
     stage = RLStage.build(STEP, "the measured step")
     samples = [make_sample("counting", 0, index, 0) for index in range(stage.prompts_per_step)]
     prompts = [policy.encode(sample, "") for sample in samples]
