@@ -27,6 +27,7 @@ from observe_r1.policy.family import (
 )  # fmt: skip
 from observe_r1.policy.forward import Kernel, PackedPolicy
 from observe_r1.policy.prompts import PromptEncoder
+from observe_r1.policy.windows import batch_windows
 
 TINY = "tiny"
 SMALL = 4_000_000
@@ -140,6 +141,7 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
     """From a model and processor that are already in memory."""
     family = describe(model)
     language_model(model).set_attn_implementation(attention.NAME)
+    batch_windows(model)
     freeze_parts(
         model,
         vision=config.freeze_vision,
