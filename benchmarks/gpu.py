@@ -10,17 +10,22 @@ sides compute in bfloat16 and move float32 weights: ours with float32 copies, TR
     matmul     what the machine reaches on large matrix products
     gradients  FlexAttention against ordinary attention, the tests marked gpu
     update     seconds, peak memory, and model FLOPs a second as a share of the matmul rate
+    update with activations kept    the same without gradient checkpointing, one group a pass
+    trl        update, rollout and peak memory of GRPOTrainer, as Transformers' SDPA has it
+    trl with batched windows        the same with our attention in its vision tower, which stands
+                                    for what the flash-attn package would give it
     rollout    tokens a second, decoding replayed from a CUDA graph and not
-    trl        update, rollout and peak memory of GRPOTrainer
 
 Model FLOPs are those of one forward and backward pass over the tokens of the packed rows; what
-checkpointing computes again is not counted. Results go to ``docs/results/gpu-DATE.json``, in
+checkpointing computes again is not counted. TRL takes one group a micro-batch, half of one where
+memory does not hold that. Results go to ``docs/results/gpu-DATE.json``, in
 miniature only with ``--out``. A part that fails says so, and the others go on.
 """
 
 import argparse
 import gc
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -28,7 +33,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +55,7 @@ from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.rollout import Sampling, SharedPrefill
 from observe_r1.policy.load import Policy, make_policy
+from observe_r1.policy.windows import batch_windows
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 from observe_r1.train.optimise import Optimiser
 from observe_r1.types import Completion, RolloutGroup, Sample, Score, ScoredGroup, WeightedGroup
@@ -83,16 +91,17 @@ class Bench:
         self.device = device
         self.sampling = Sampling(max_new_tokens=size.new_tokens)
 
-    def policy(self) -> Policy:
+    def policy(self, *, checkpointing: bool = True) -> Policy:
         settings = PolicyConfig(
-            dtype=self.size.dtype, gradient_checkpointing=True, max_tokens_per_microbatch=16384
-        )
+            dtype=self.size.dtype, gradient_checkpointing=checkpointing,
+            max_tokens_per_microbatch=16384 if checkpointing else 4096,
+        )  # fmt: skip
         model = self.model(getattr(torch, self.size.dtype))
         made = make_policy(model, self.processor(), settings, source="benchmark")
         return replace(made, end_ids=())  # no end token: every completion has the same length
 
     def model(self, dtype: torch.dtype) -> Any:
-        if self.size is MINIATURE:
+        if self.size == MINIATURE:
             return small.build_model().to(self.device, dtype)
         return random_3b(self.device, dtype)
 
@@ -144,7 +153,7 @@ class Bench:
         size, dtype = self.size.matmul, getattr(torch, self.size.dtype)
         left, right = (torch.randn(size, size, dtype=dtype, device=self.device) for _ in "ab")
         times = [self.timed(lambda: left @ right) for _ in range(12)][2:]
-        return {"matmul TFLOPS": 2 * size**3 / statistics.median(times) / 1e12}
+        return {"TFLOPS": 2 * size**3 / statistics.median(times) / 1e12}
 
     def gradients(self) -> dict[str, Any]:
         """In a process of its own, whose memory is gone afterwards."""
@@ -152,13 +161,15 @@ class Bench:
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", tests]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         lines = done.stdout.strip().splitlines()
-        return {
-            "gradient tests": lines[-1] if lines else done.stderr[-200:],
-            "status": done.returncode,
-        }
+        return {"tests": lines[-1] if lines else done.stderr[-200:], "status": done.returncode}
 
     def update(self) -> dict[str, float]:
-        policy = self.policy()
+        return self.updates(self.policy())
+
+    def update_with_activations_kept(self) -> dict[str, float]:
+        return self.updates(self.policy(checkpointing=False))
+
+    def updates(self, policy: Policy) -> dict[str, float]:
         optimiser = Optimiser(
             policy, loss=ClippedLoss(reduction="token_mean"), optimizer=OptimizerConfig(lr=1e-6),
             sampling=self.sampling, system_prompt=small.SYSTEM, total_updates=1000,
@@ -178,7 +189,7 @@ class Bench:
         length = policy.encode(self.samples(0)[0], small.SYSTEM).length
         flops = self.size.prompts * group_flops(policy.model, length, self.size)
         return {
-            "update seconds": seconds, "update seconds, first": times[0],
+            "seconds": seconds, "seconds of the first": times[0],
             "tokens computed / unique": computed / unique, "prompt tokens": length,
             "model TFLOP": flops / 1e12, "model TFLOPS": flops / seconds / 1e12, **self.peak(),
         }  # fmt: skip
@@ -208,7 +219,7 @@ class Bench:
                 samples = self.samples(100 + number)
                 seconds = self.timed(lambda: self.ask(engine, samples, 0))  # noqa: B023
                 rates.append(self.num_drawn / seconds)
-            found[f"rollout tokens a second, {name}"] = statistics.median(rates[1:])
+            found[f"tokens a second, {name}"] = statistics.median(rates[1:])
         return found | self.peak()
 
     def ask(self, engine: SharedPrefillEngine, samples: Sequence[Sample], seed: int) -> None:
@@ -222,18 +233,33 @@ class Bench:
         return self.size.prompts * self.size.group * self.size.new_tokens
 
     def trl(self) -> dict[str, float]:
-        """Steps of GRPOTrainer, one group a micro-batch; the rollout is timed apart."""
-        self.forget_peak()
-        with tempfile.TemporaryDirectory() as folder:
-            steps, rollouts = self.trl_steps(folder)
+        """Steps of GRPOTrainer; the rollout is timed apart."""
+        return self.trl_timed(self.model(torch.float32))
+
+    def trl_with_batched_windows(self) -> dict[str, float]:
+        model = self.model(torch.float32)
+        batch_windows(model)
+        return self.trl_timed(model)
+
+    def trl_timed(self, model: Any) -> dict[str, float]:
+        for rows in (self.size.group, self.size.group // 2):
+            self.forget_peak()
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    steps, rollouts = self.trl_steps(model, folder, rows)
+                break
+            except torch.OutOfMemoryError:
+                if rows < self.size.group:
+                    raise
+            model.zero_grad(set_to_none=True)
         updates = [a - b for a, b in zip(steps, rollouts, strict=True)][1:]
         return {
-            "trl update seconds": statistics.median(updates),
-            "trl rollout tokens a second": self.num_drawn / statistics.median(rollouts[1:]),
-            **{f"trl {name}": value for name, value in self.peak().items()},
-        }
+            "update seconds": statistics.median(updates), "rows a micro-batch": rows,
+            "rollout tokens a second": self.num_drawn / statistics.median(rollouts[1:]),
+            **self.peak(),
+        }  # fmt: skip
 
-    def trl_steps(self, folder: str) -> tuple[list[float], list[float]]:
+    def trl_steps(self, model: Any, folder: str, rows: int) -> tuple[list[float], list[float]]:
         from datasets import Dataset
         from transformers import TrainerCallback
         from trl import GRPOConfig, GRPOTrainer
@@ -262,15 +288,15 @@ class Bench:
 
         size, is_half = self.size, self.size.dtype == "bfloat16"
         settings = GRPOConfig(
-            output_dir=folder, per_device_train_batch_size=size.group,
-            gradient_accumulation_steps=size.prompts, num_generations=size.group,
+            output_dir=folder, per_device_train_batch_size=rows, num_generations=size.group,
+            gradient_accumulation_steps=size.prompts * size.group // rows,
             max_completion_length=size.new_tokens, max_steps=3, beta=0.0, learning_rate=1e-6,
             report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
             use_cpu=self.device.type == "cpu", bf16=is_half, gradient_checkpointing=True,
             loss_type="dapo", generation_kwargs={"min_new_tokens": size.new_tokens},
         )  # fmt: skip
         trainer = Timed(
-            model=self.model(torch.float32), args=settings, processing_class=self.processor(),
+            model=model, args=settings, processing_class=self.processor(),
             train_dataset=Dataset.from_list(list(self.trl_rows())), callbacks=[Mark()],
             reward_funcs=lambda completions, **_: [float(n % 2) for n in range(len(completions))],
         )  # fmt: skip
@@ -336,39 +362,63 @@ def group_flops(model: Any, prompt: int, size: Size) -> float:
     )
 
 
+PARTS = (
+    "matmul", "update", "trl with batched windows", "update with activations kept", "rollout",
+    "trl", "gradients",
+)  # fmt: skip
+"""In the order of what they tell."""
+
+
 def with_ratios(found: dict[str, Any]) -> dict[str, Any]:
     """What the aims are stated in, where both sides were measured."""
-    if "trl update seconds" in found and "update seconds" in found:
-        found["update, times faster than trl"] = (
-            found["trl update seconds"] / found["update seconds"]
-        )
-    if "model TFLOPS" in found and "matmul TFLOPS" in found:
-        found["share of the matmul rate"] = found["model TFLOPS"] / found["matmul TFLOPS"]
-    if "trl peak GiB" in found and "update: peak GiB" in found:
-        found["peak memory, share of trl's"] = found["update: peak GiB"] / found["trl peak GiB"]
+    rate = found.get("matmul: TFLOPS")
+    for ours in ("update", "update with activations kept"):
+        if rate and f"{ours}: model TFLOPS" in found:
+            found[f"{ours}: share of the matmul rate"] = found[f"{ours}: model TFLOPS"] / rate
+    for theirs in ("trl", "trl with batched windows"):
+        for name, what in (("seconds", "times faster"), ("peak GiB", "share of the memory")):
+            pair = (
+                found.get(f"update: {name}"),
+                found.get(
+                    f"{theirs}: update seconds" if name == "seconds" else f"{theirs}: {name}"
+                ),
+            )
+            if all(pair):
+                ours, other = pair
+                ratio = other / ours if name == "seconds" else ours / other
+                found[f"update against {theirs}: {what}"] = ratio
     return found
 
 
-def run_parts(bench: Bench, minutes: float) -> dict[str, Any]:
-    """All parts in the order of what they tell, as long as there is time."""
-    parts = ["matmul", "update", "trl", "rollout", "gradients"]
-    if bench.device.type == "cpu":
-        parts.remove("gradients")  # FlexAttention has no backward pass there
+def run_parts(size: Size, device: str, names: Sequence[str], minutes: float) -> dict[str, Any]:
+    """Each in a process of its own, which leaves no memory behind, as long as there is time."""
     found: dict[str, Any] = {}
     ends = time.monotonic() + 60 * minutes
-    for part in parts:
-        if time.monotonic() > ends:
-            found[f"{part} failed"] = "no time left"
-            continue
+    for name in names:
         started = time.monotonic()
-        try:
-            values = getattr(bench, part)()
-        except Exception as error:  # one part says what is wrong, the others go on
-            values = {f"{part} failed": f"{type(error).__name__}: {str(error)[:300]}"}
-        found |= {f"{part}: {k}" if k == "peak GiB" else k: v for k, v in values.items()}
-        print(f"{part}: {time.monotonic() - started:.0f} s", file=sys.stderr)
-        bench.forget_peak()
+        if started > ends:
+            found[f"{name}: failed"] = "no time left"
+            continue
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            try:
+                values = pool.submit(run_part, size, device, name).result()
+            except Exception as error:  # one part says what is wrong, the others go on
+                traceback.print_exc()
+                values = {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
+        for key, value in values.items():
+            show(f"{name}: {key}", value)
+            found[f"{name}: {key}"] = value
+        print(f"{name} took {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return with_ratios(found)
+
+
+def run_part(size: Size, device: str, name: str) -> dict[str, Any]:
+    return getattr(Bench(size, torch.device(device)), name.replace(" ", "_"))()
+
+
+def show(name: str, value: Any) -> None:
+    text = f"{value:10.4g}" if isinstance(value, float | int) else str(value)
+    print(f"{name:52s} {text}", flush=True)
 
 
 def machine(device: torch.device) -> dict[str, str]:
@@ -388,24 +438,24 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="in miniature")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--minutes", type=float, default=8.0, help="no part begins later")
-    parser.add_argument("--prompts", type=int)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path, help="default: docs/results/gpu-DATE.json")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --tiny --device cpu shows that the script works")
     size = MINIATURE if arguments.tiny else LARGE
-    if arguments.prompts and not arguments.tiny:
-        size = replace(size, prompts=arguments.prompts)
-    device = torch.device(arguments.device)
-    found = run_parts(Bench(size, device), arguments.minutes)
+    # FlexAttention has no backward pass on a CPU.
+    names = [n for n in arguments.parts if arguments.device == "cuda" or n != "gradients"]
+    found = run_parts(size, arguments.device, names, arguments.minutes)
     date = datetime.now(UTC).date().isoformat()
     result = {
-        "date": date, "machine": machine(device),
+        "date": date, "machine": machine(torch.device(arguments.device)),
         "size": {name: getattr(size, name) for name in size.__slots__}, "results": found,
     }  # fmt: skip
+    print()
     for name, value in found.items():
-        print(f"{name:44s} {value:10.4g}" if isinstance(value, float | int) else f"{name}: {value}")
+        show(name, value)
     out = arguments.out or (None if arguments.tiny else ROOT / "docs/results" / f"gpu-{date}.json")
     if out:
         out.write_text(json.dumps(result, indent=2) + "\n")

@@ -48,6 +48,7 @@ def test_the_compiled_kernel_gives_the_same_for_rows_of_any_length(name: str) ->
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("default")  # the compiler's own
 @pytest.mark.parametrize("name", FAMILIES)
 def test_gradients_through_block_masks_equal_those_of_pieces(name: str) -> None:
     gradients = []
