@@ -32,8 +32,8 @@ implementation), implemented, untested at scale.
 
 Numbers are those of the method's own arm in its experiment on the built-in model: held-out puzzles
 answered right, tokens an answer, responses sampled while training, minutes of training with two
-trials at once on two cores. Each experiment has its own budget, so rows are compared in the
-head-to-head below, not here.
+trials at once on two cores, or on a GPU that trials shared where it says so. Each experiment has
+its own budget, so rows are compared in the head-to-head below, not here.
 
 """
 WHICH = """
@@ -61,7 +61,7 @@ def overview(recipes: Sequence[Recipe]) -> list[str]:
 def own_numbers(result: Measured) -> list[str]:
     return [
         shown(result.accuracy, 100, ".1f", " %"), shown(result.length, 1, ".0f"),
-        shown(result.rollouts, 1, ",.0f"), shown(result.seconds, 1 / 60, ".1f"),
+        shown(result.rollouts, 1, ",.0f"), result.minutes,
     ]  # fmt: skip
 
 

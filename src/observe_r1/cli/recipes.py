@@ -67,7 +67,7 @@ def _print_measured(found: list["Recipe"]) -> None:
         if result is not None:
             numbers = (
                 _shown(result.accuracy, 100, ".1f", "%"), _shown(result.length, 1, ".0f"),
-                _shown(result.rollouts, 1, ",.0f"), _shown(result.seconds, 1 / 60, ".1f"),
+                _shown(result.rollouts, 1, ",.0f"), result.minutes,
             )  # fmt: skip
         verdict = result.said if result else NOT_RUN
         rows.append((recipe.name, stage_types(recipe), verdict, *numbers))

@@ -145,6 +145,8 @@ def _costs_in_words(result: Mapping[str, Any], limits: Mapping[str, float | None
     hours = sum(found.get("seconds", 0.0) for found in trials) / 3600
     machine = result.get("machine")
     where = f", {machine['trials_at_once']} at a time on {machine['cpus']} cores" if machine else ""
+    on_gpu = sum(bool(found.get("on_gpu")) for found in trials)
+    where += f", {on_gpu} of them on a GPU" if on_gpu else ""
     rule = (
         f"Every arm may {given} tokens; the step that spends either is the last. " if given else ""
     )

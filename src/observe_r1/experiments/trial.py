@@ -75,10 +75,17 @@ def run_trial(
     ]
     run_recipe(run, folder, resume=begin(run, folder, others))
     questions = measure_trial(experiment, run, folder, label=trial.arm)
-    result = read_trial(experiment, run, folder, questions)
+    result = read_trial(experiment, run, folder, questions) | {"on_gpu": float(has_gpu())}
     write_json(folder / RESULT, result)
     _drop_moments(run, folder)
     return result
+
+
+def has_gpu() -> bool:
+    """Whether trials run on one here: their seconds are then others'."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def base_model(experiment: Experiment, bases: Path = BASES) -> str:

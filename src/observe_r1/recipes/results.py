@@ -41,6 +41,8 @@ class Measured:
     seeds: int
     missing: int = 0
     """Trials that have not been run yet."""
+    on_gpu: bool = False
+    """Whether ``seconds`` are a GPU's, in some trials at least."""
 
     @property
     def said(self) -> str:
@@ -55,6 +57,17 @@ class Measured:
         quick = ", quick form" if self.quick else ""
         unfinished = f", {self.missing} trials to come" if self.missing else ""
         return f"{self.verdict} (of {total}: {', '.join(parts)}{quick}{unfinished})"
+
+    @property
+    def minutes(self) -> str:
+        """Of training, in words.
+
+        Example:
+            "3.6", "0.9 (GPU)"
+        """
+        if self.seconds is None:
+            return "-"
+        return f"{self.seconds / 60:.1f}" + (" (GPU)" if self.on_gpu else "")
 
 
 def results_folder() -> Path:
@@ -88,6 +101,7 @@ def measured(name: str, folder: Path | None = None) -> Measured | None:
         quick=result["quick"],
         seeds=len(own["seeds"]),
         missing=result.get("missing", 0),
+        on_gpu=bool(numbers.get("on_gpu")),
     )
 
 

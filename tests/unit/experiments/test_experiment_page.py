@@ -59,8 +59,15 @@ def test_the_page_says_what_was_measured_and_what_it_cost(tmp_path):
     assert "| a | 1,010 (101 %) | 2,000 (50 %) | 7 | 40 | 90 | generated |" in page
     assert "| b | 700 (70 %) | 4,001 (100 %) | 7 | 40 | 90 | updated |" in page
     assert "generate 1,000 and update on 4,000 tokens" in page
-    assert "6 trials trained for 0.1 h in all, 2 at a time on 2 cores" in page
+    assert "6 trials trained for 0.1 h in all, 2 at a time on 2 cores." in page
     assert "## At full scale\n\nUse eight GPUs." in page
+
+
+def test_the_page_says_how_many_trials_had_a_gpu(tmp_path):
+    found = result()
+    found["trials"]["a"]["0"]["on_gpu"] = 1.0
+    page = write_page(found, tmp_path).read_text(encoding="utf-8")
+    assert "2 at a time on 2 cores, 1 of them on a GPU." in page
 
 
 def test_what_people_wrote_stays_when_the_page_is_made_again(tmp_path):

@@ -36,6 +36,8 @@ class Device(Protocol):
     """Starting all of one layer's kernels, forward."""
     backward_layer_seconds: float
     decode_layer_seconds: float
+    recorded_layer_seconds: float | None
+    """The same in decoding steps that are recorded and replayed; None: nothing is recorded."""
     decode_step_seconds: float
     """What the built-in engine adds to every step of decoding."""
     engine_step_seconds: float
@@ -84,12 +86,13 @@ class Gpu(Config):
     source: str
     aliases: tuple[str, ...] = ()
 
-    compute_share: float = Field(default=0.33, gt=0, le=1)
+    compute_share: float = Field(default=0.45, gt=0, le=1)
     bandwidth_share: float = Field(default=0.7, gt=0, le=1)
     link_share: float = Field(default=0.7, gt=0, le=1)
     layer_seconds: float = Field(default=8.5e-4, ge=0)
     backward_layer_seconds: float = Field(default=8.5e-4, ge=0)
     decode_layer_seconds: float = Field(default=8.5e-4, ge=0)
+    recorded_layer_seconds: float | None = Field(default=2.3e-4, ge=0)
     decode_step_seconds: float = Field(default=0.0, ge=0)
     engine_step_seconds: float = Field(default=2.9e-3, ge=0)
     """What vLLM adds to every step; it starts no kernels one by one."""
@@ -141,6 +144,7 @@ class Measured(Config):
     layer_seconds: float
     backward_layer_seconds: float
     decode_layer_seconds: float
+    recorded_layer_seconds: float | None = None
     decode_step_seconds: float = 0.0
     engine_step_seconds: float = 0.0
     change_seconds: float = Field(default=1e-9, gt=0)

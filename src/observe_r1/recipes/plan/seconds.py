@@ -151,13 +151,19 @@ class StepClock:
         tower, device = self.shape.language, self.device
         seen = self.work.lengths.prompt + self.work.completion / 2
         uses_vllm = self.stage.engine.type == "vllm"
-        starting = 0.0 if uses_vllm else device.decode_layer_seconds
+        starting = 0.0 if uses_vllm else self._starting_a_layer()
         layers = self._layers(tower, live, seen, starting=starting)
         groups = live / self.work.group
         cached = groups * self.work.lengths.prompt + live * self.work.completion / 2
         reading = tower.layers * device.move(2 * tower.key * cached / 2.5, self.width)
         extra = device.engine_step_seconds if uses_vllm else device.decode_step_seconds
         return layers + reading + self._head(live, SAMPLING_PASSES) + extra
+
+    def _starting_a_layer(self) -> float:
+        recorded = self.device.recorded_layer_seconds
+        if recorded is None or getattr(self.stage.engine, "fixed_shapes", None) is False:
+            return self.device.decode_layer_seconds
+        return recorded
 
     # -- optimise ---------------------------------------------------------------------------------
 
