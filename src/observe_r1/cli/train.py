@@ -45,6 +45,7 @@ def train(
     from observe_r1.recipes.machine import detect_machine
     from observe_r1.recipes.resolve import Choice, resolve
     from observe_r1.stages.questions import correct_length
+    from observe_r1.train.launch import read_launch
 
     machine = detect_machine()
     choice = Choice(
@@ -57,6 +58,8 @@ def train(
         out = _writable(run, out, resume)
     say(headline(run, machine))
     print_deviations(run.deviations)
+    if (note := read_launch().note) is not None:
+        say(note)
     if dry_run:
         finish(_show_plan(run), json)
         return

@@ -34,6 +34,7 @@ from torch import nn
 from observe_r1.errors import ConfigError, ObserveError, RunError
 from observe_r1.policy.family import language_model
 from observe_r1.policy.forward import PackedPolicy
+from observe_r1.train.launch import leave_deepspeed_out, read_launch
 
 T = TypeVar("T")
 
@@ -61,19 +62,16 @@ class Processes:
 
     @classmethod
     def launched(cls) -> "Processes":
-        """As ``accelerate launch`` or ``torchrun`` set it up; ``--use_fsdp --fsdp_version 2``
-        shards the model."""
+        """As ``accelerate launch`` or ``torchrun`` set it up."""
+        leave_deepspeed_out()
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        check_launch()
+        launch = read_launch()
         from accelerate import PartialState
 
         with naming_lost_peers():  # joins the process group and takes its device
             PartialState(cpu=not torch.cuda.is_available(), timeout=peer_timeout())
-        return cls(
-            sharded=_is_asked("ACCELERATE_USE_FSDP"),
-            reshard=os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false",
-        )
+        return cls(sharded=launch.sharded, reshard=launch.reshard)
 
     @property
     def is_main(self) -> bool:
@@ -187,35 +185,3 @@ def naming_lost_peers() -> Iterator[None]:
 def is_lost_peer(error: RuntimeError) -> bool:
     """Whether this is what PyTorch raises when another process does not answer."""
     return isinstance(error, dist.DistError) or any(sign in str(error) for sign in LOST)
-
-
-def check_launch() -> None:
-    """A launcher's wish that nothing here would follow is refused, never passed over."""
-    if _is_asked("ACCELERATE_USE_DEEPSPEED"):
-        raise ConfigError(
-            "the launcher asks for DeepSpeed, which wraps model and optimizer in an engine of its "
-            "own, and packed rows have not been tested in it. FSDP2 shards what ZeRO-3 shards: "
-            "launch with examples/clusters/eight_gpus_fsdp2.yaml, or --use_fsdp --fsdp_version 2."
-        )
-    if _is_asked("ACCELERATE_USE_FSDP") and os.environ.get("FSDP_VERSION", "2") != "2":
-        raise ConfigError(
-            "the launcher asks for FSDP version 1, and models are sharded by FSDP2 here. Launch "
-            "with --fsdp_version 2, or fsdp_version: 2 in its config file."
-        )
-    if _is_asked("ACCELERATE_USE_FSDP") and _is_asked("FSDP_OFFLOAD_PARAMS"):
-        raise ConfigError(
-            "the launcher asks for weights on the CPU (fsdp_offload_params), which has not been "
-            "tested. Set it to false, and use more GPUs, adapters (policy.lora), or "
-            "policy.gradient_checkpointing=true."
-        )
-    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if precision not in ("no", ""):
-        raise ConfigError(
-            f"the launcher asks for mixed precision ({precision}), and a stage has its own: "
-            "policy.dtype, with float32 copies of half-precision weights. Launch with "
-            "--mixed_precision no."
-        )
-
-
-def _is_asked(variable: str) -> bool:
-    return os.environ.get(variable, "false").lower() in ("true", "1", "yes")

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.utils.launch import prepare_multi_gpu_env
+from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
 from observe_r1.errors import ConfigError, RunError
 from observe_r1.train.distribute import (
     PEER_MINUTES,
     Processes,
-    check_launch,
     is_lost_peer,
     naming_lost_peers,
     peer_timeout,
 )  # fmt: skip
+from observe_r1.train.launch import leave_deepspeed_out, read_launch
 
 CLUSTERS = Path(__file__).parents[3] / "examples" / "clusters"
 CONFIGS = sorted(CLUSTERS.glob("*.yaml"), key=lambda path: path.name)
@@ -31,6 +31,7 @@ EXPECTED = {
     "eight_gpus_fsdp2": (1, 8, True),
     "two_nodes_replicas": (2, 16, False),
     "two_nodes_fsdp2": (2, 16, True),
+    "eight_gpus_deepspeed_zero3": (1, 8, True),
 }
 """Machines, processes of all of them, sharded."""
 
@@ -39,7 +40,15 @@ def parsed(config: Path, *options: str) -> Namespace:
     """As ``accelerate launch --config_file`` reads it."""
     command = ["--config_file", str(config), *options, "-m", "observe_r1.cli.main", "train"]
     arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(command))
+    arguments.deepspeed_fields_from_accelerate_config = ""  # set by the launcher itself
     return arguments
+
+
+def told(arguments: Namespace) -> dict[str, str]:
+    """What the launcher tells every process; DeepSpeed itself need not be there."""
+    if arguments.use_deepspeed:
+        return prepare_deepspeed_cmd_env(arguments)[1]
+    return prepare_multi_gpu_env(arguments)
 
 
 def test_every_file_is_expected_and_there() -> None:
@@ -54,24 +63,21 @@ def test_a_config_says_what_its_name_says(config: Path) -> None:
     assert (loaded.num_machines, loaded.num_processes) == (machines, processes)
     arguments = parsed(config)
     assert (arguments.num_machines, arguments.num_processes) == (machines, processes)
-    assert arguments.use_fsdp == sharded
+    assert (arguments.use_fsdp or arguments.use_deepspeed) == sharded
     assert arguments.multi_gpu == (processes > 1 and not sharded)
-    assert not arguments.use_deepspeed and not arguments.use_cpu
+    assert arguments.use_deepspeed == ("deepspeed" in config.stem) and not arguments.use_cpu
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_what_a_config_tells_our_processes_is_taken(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = prepare_multi_gpu_env(parsed(config, "--main_process_port", "0"))
-    for name, value in told.items():
+    for name, value in told(parsed(config, "--main_process_port", "0")).items():
         monkeypatch.setenv(name, value)
-    check_launch()
-    assert (told.get("ACCELERATE_USE_FSDP") == "true") == EXPECTED[config.stem][2]
+    assert read_launch().sharded == EXPECTED[config.stem][2]
 
 
 REFUSED = {
-    "DeepSpeed": {"ACCELERATE_USE_DEEPSPEED": "true"},
     "FSDP version 1": {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"},
     "weights on the CPU": {
         "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"
@@ -90,19 +96,83 @@ def test_a_launcher_that_asks_for_what_is_not_done_is_refused(
         Processes.launched()
 
 
-def test_a_deepspeed_config_of_accelerate_is_refused_with_the_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tmp_path / "zero3.yaml"
+def deepspeed_tells(config: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    arguments = parsed(config, "--main_process_port", "0", *options)
+    assert arguments.use_deepspeed
+    for name, value in told(arguments).items():
+        monkeypatch.setenv(name, value)
+
+
+def zero(stage: int, tmp_path: Path, more: str = "") -> Path:
+    config = tmp_path / "zero.yaml"
     config.write_text(
         "compute_environment: LOCAL_MACHINE\ndistributed_type: DEEPSPEED\n"
-        "deepspeed_config: {zero_stage: 3}\nnum_machines: 1\nnum_processes: 8\n"
+        f"deepspeed_config:\n  zero_stage: {stage}\n{more}num_machines: 1\nnum_processes: 8\n"
     )
-    assert parsed(config).use_deepspeed
-    monkeypatch.setenv("WORLD_SIZE", "8")
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")  # what its launcher sets
-    with pytest.raises(ConfigError, match="eight_gpus_fsdp2"):
+    return config
+
+
+@pytest.mark.parametrize(
+    ("stage", "sharded", "reshard"),
+    [(0, False, False), (1, True, False), (2, True, False), (3, True, True)],
+)
+def test_a_deepspeed_config_is_followed_by_fsdp2(
+    stage: int, sharded: bool, reshard: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deepspeed_tells(zero(stage, tmp_path), monkeypatch)
+    launch = read_launch()
+    assert (launch.sharded, launch.reshard) == (sharded, reshard)
+    assert launch.note is not None and f"ZeRO-{stage}" in launch.note
+    leave_deepspeed_out()
+    assert os.environ["ACCELERATE_USE_DEEPSPEED"] == "false"  # nobody starts its engine
+    again = read_launch()  # by the next stage
+    assert again.sharded == sharded and (again.reshard == reshard or not sharded)
+
+
+def test_a_deepspeed_file_is_followed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "ds.json"
+    file.write_text(
+        '{"zero_optimization": {"stage": 3, "overlap_comm": true, "offload_param": {"device": "none"}},'
+        ' "bf16": {"enabled": "auto"}, "fp16": {"enabled": false}, "train_batch_size": "auto"}'
+    )
+    config = zero(3, tmp_path)
+    config.write_text(config.read_text().replace("zero_stage: 3", f"deepspeed_config_file: {file}"))
+    deepspeed_tells(config, monkeypatch)
+    assert read_launch().sharded and read_launch().reshard
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ('{"optimizer": {"type": "Adam"}}', "sets optimizer, and a stage has its own: optimizer"),
+        ('{"bf16": {"enabled": true}}', "bf16.*policy.dtype"),
+        ('{"train_batch_size": 64}', "prompts_per_step"),
+        (
+            '{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}',
+            "to the cpu",
+        ),
+        ('{"zero_optimization": {"stage": 4}}', "no ZeRO stage 4"),
+        ("[]", "no JSON object"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_what_a_deepspeed_file_decides_for_a_stage_is_refused(
+    written: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ds.json"
+    file.write_text(written)
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(file))
+    with pytest.raises(ConfigError, match=named):
         Processes.launched()
+
+
+def test_offloading_by_the_launchers_own_keys_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deepspeed_tells(zero(3, tmp_path, "  offload_param_device: cpu\n"), monkeypatch)
+    with pytest.raises(ConfigError, match="offload_param"):
+        read_launch()
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")

@@ -1,0 +1,145 @@
+"""What a launcher asks of a run, read from what it told this process: followed, or refused.
+
+    accelerate launch, torchrun          a replica in each process
+    --use_fsdp --fsdp_version 2          sharded by FSDP2
+    --use_deepspeed, ZeRO 0              a replica in each process
+                     ZeRO 1, 2           sharded by FSDP2, a layer's weights kept until its backward
+                     ZeRO 3              sharded by FSDP2
+
+A DeepSpeed configuration is followed in what it asks for, and carried out by PyTorch: DeepSpeed's
+engine wants to own model, optimizer and step, which a stage has settings for. Its buckets, streams
+and prefetching are of that engine and mean nothing here; its optimizer, precision, batch size and
+offloading would be others than the stage's, and are refused.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from observe_r1.errors import ConfigError
+
+DEEPSPEED, FSDP = "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP"
+RESHARD = "FSDP_RESHARD_AFTER_FORWARD"
+OFFLOADS = ("offload_optimizer", "offload_param")
+THE_STAGES_OWN = {
+    "optimizer": "optimizer", "scheduler": "optimizer.schedule", "fp16": "policy.dtype",
+    "bf16": "policy.dtype", "gradient_clipping": "optimizer.grad_clip",
+    "train_batch_size": "prompts_per_step and group_size",
+    "train_micro_batch_size_per_gpu": "policy.max_tokens_per_microbatch",
+    "gradient_accumulation_steps": "policy.max_tokens_per_microbatch",
+}  # fmt: skip
+"""Keys of a DeepSpeed file, and the settings that say the same of a stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the processes of a run share the model."""
+
+    sharded: bool = False
+    reshard: bool = True
+    """Whether a layer's weights are given back between forward and backward."""
+    note: str | None = None
+    """What is done otherwise than the launcher's name for it suggests."""
+
+
+def read_launch() -> Launch:
+    """Raises where the launcher asks for what nothing here would follow."""
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision not in ("no", ""):
+        raise ConfigError(
+            f"the launcher asks for mixed precision ({precision}), and a stage has its own: "
+            "policy.dtype, with float32 copies of half-precision weights. Launch with "
+            "--mixed_precision no."
+        )
+    if is_asked(DEEPSPEED):
+        return _deepspeed()
+    if is_asked(FSDP):
+        return _fsdp()
+    return Launch()
+
+
+def is_asked(variable: str) -> bool:
+    return os.environ.get(variable, "false").lower() in ("true", "1", "yes")
+
+
+def leave_deepspeed_out() -> None:
+    """Turn the wish for DeepSpeed into the one for FSDP2 that it is carried out as: Accelerate
+    would start DeepSpeed's engine in whoever asks for the processes first."""
+    if not is_asked(DEEPSPEED):
+        return
+    launch = _deepspeed()
+    os.environ |= {
+        DEEPSPEED: "false", FSDP: str(launch.sharded).lower(), "FSDP_VERSION": "2",
+        RESHARD: str(launch.reshard).lower(),
+    }  # fmt: skip
+
+
+def _fsdp() -> Launch:
+    if os.environ.get("FSDP_VERSION", "2") != "2":
+        raise ConfigError(
+            "the launcher asks for FSDP version 1, and models are sharded by FSDP2 here. Launch "
+            "with --fsdp_version 2, or fsdp_version: 2 in its config file."
+        )
+    if is_asked("FSDP_OFFLOAD_PARAMS"):
+        raise ConfigError(
+            "the launcher asks for weights on the CPU (fsdp_offload_params), which has not been "
+            "tested. Set it to false, and use more GPUs, adapters (policy.lora), or "
+            "policy.gradient_checkpointing=true."
+        )
+    return Launch(sharded=True, reshard=os.environ.get(RESHARD, "true").lower() != "false")
+
+
+def _deepspeed() -> Launch:
+    file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
+    written = _read(Path(file)) if file else {}
+    for name, setting in _contradicting(written):
+        raise ConfigError(
+            f"the launcher's DeepSpeed configuration sets {name}, and a stage has its own: "
+            f"{setting}. Leave it out there, or set it to 'auto'."
+        )
+    zero = written.get("zero_optimization", {})
+    for name in OFFLOADS:
+        told = os.environ.get(f"ACCELERATE_DEEPSPEED_{name.upper()}_DEVICE", "none")
+        device = zero.get(name, {}).get("device", "none") if name in zero else told
+        if device not in ("none", ""):
+            raise ConfigError(
+                f"the launcher's DeepSpeed configuration moves numbers to the {device} ({name}), "
+                "which has not been tested. Set it to none, and use more GPUs, adapters "
+                "(policy.lora), or policy.gradient_checkpointing=true."
+            )
+    stage = zero.get("stage", os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2))
+    if str(stage) not in ("0", "1", "2", "3"):
+        raise ConfigError(f"DeepSpeed has no ZeRO stage {stage}. Set zero_stage to 0, 1, 2 or 3.")
+    sharded = int(stage) > 0
+    how = "weights, gradients and optimizer states are sharded by FSDP2"
+    note = (
+        f"ZeRO-{stage} is asked for: {how if sharded else 'every process has a whole copy'}. "
+        "PyTorch carries it out; DeepSpeed's engine is not started."
+    )
+    return Launch(sharded=sharded, reshard=int(stage) == 3, note=note)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        written = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the launcher's DeepSpeed file {path} cannot be read: {error}") from None
+    if not isinstance(written, dict):
+        raise ConfigError(f"the launcher's DeepSpeed file {path} holds no JSON object.")
+    return written
+
+
+def _contradicting(written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a DeepSpeed file or the launcher decides that a stage decides too."""
+    for name, setting in THE_STAGES_OWN.items():
+        value = written.get(name, "auto")
+        if isinstance(value, Mapping) and name in ("fp16", "bf16"):
+            value = value.get("enabled", "auto") or "auto"  # false is what leaving it out means
+        if value != "auto":
+            yield name, setting
+    clipping = os.environ.get("ACCELERATE_GRADIENT_CLIPPING", "auto")
+    if clipping not in ("auto", "none"):
+        yield "gradient_clipping", THE_STAGES_OWN["gradient_clipping"]
