@@ -97,12 +97,14 @@ def test_settings_are_passed_on_in_verls_words(tmp_path):
 
 
 def test_trackers_are_those_of_the_run(tmp_path):
-    plain = settings_of(export(tmp_path / "plain", "rl.max_steps=3", recipe="grpo"))
-    assert plain["trainer"]["logger"] == ["console", "tensorboard"]
+    plain = export(tmp_path / "plain", "rl.max_steps=3", recipe="grpo")
+    assert settings_of(plain)["trainer"]["logger"] == ["console", "tensorboard"]
+    assert "validation/ tensorboard/`" in (plain / "README.md").read_text()
     told = export(
         tmp_path / "told", "rl.max_steps=3", "tracking.trackers=wandb,trackio", recipe="grpo"
     )
     assert settings_of(told)["trainer"]["logger"] == ["console", "wandb", "trackio"]
+    assert "validation/`" in (told / "README.md").read_text()
 
 
 def test_dynamic_sampling_becomes_verls_group_filter(tmp_path):

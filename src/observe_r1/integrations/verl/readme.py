@@ -2,7 +2,7 @@
 
 from observe_r1.config.evaluation import HeldOut
 from observe_r1.integrations.verl.plan import Plan
-from observe_r1.integrations.verl.settings import Cluster
+from observe_r1.integrations.verl.settings import Cluster, trackers
 from observe_r1.integrations.verl.sizes import Sizes
 
 TEXT = """\
@@ -30,7 +30,7 @@ same path everywhere, and every node needs the environment:
 | `verl.yaml` | verl's settings |
 | `plan.json` | the recipe's stage, read by the plug-in `observe_r1.integrations.verl` on every node |
 | `data/` | questions in verl's schema, pictures and system prompt inside |
-{rewards}| `checkpoints/ rollouts/ validation/ tensorboard/` | appear when it runs |
+{rewards}| `checkpoints/ rollouts/ validation/{boards}` | appear when it runs |
 
 Prompts are at most {prompt_tokens:,} tokens long (a bound for Qwen-VL processors, {images} image(s) at most). If verl
 says that a prompt exceeds `rollout.prompt_length`, raise `data.max_prompt_length`.{measured}
@@ -70,6 +70,7 @@ def readme(
         else "",
         prompt_tokens=sizes.prompt_tokens,
         images=sizes.images,
+        boards=" tensorboard/" if "tensorboard" in trackers(plan) else "",
         measured=_measured(plan, heldout),
         differences=_list(differences),
         deviations=_list(plan.deviations),

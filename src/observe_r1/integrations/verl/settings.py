@@ -214,13 +214,17 @@ def _rollout(stage: RLStage, sizes: Sizes, heldout: HeldOut | None) -> Tree:
     }
 
 
+def trackers(plan: Plan) -> tuple[str, ...]:
+    return plan.trackers or ("tensorboard",)
+
+
 def _trainer(plan: Plan, cluster: Cluster, heldout: HeldOut | None) -> Tree:
     stage = plan.stage
     measured = stage.eval_every if heldout else 0
     return {
         "project_name": "observe_r1",
         "experiment_name": f"{plan.recipe}-{plan.preset}",
-        "logger": ["console", *(plan.trackers or ("tensorboard",))],
+        "logger": ["console", *trackers(plan)],
         "nnodes": cluster.nodes,
         "n_gpus_per_node": cluster.gpus,
         "total_epochs": MANY_EPOCHS,
