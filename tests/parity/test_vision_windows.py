@@ -69,7 +69,7 @@ def test_a_call_for_each_length_and_layer_and_the_lengths_read_once(
 
 
 def test_windows_are_cut_and_joined_in_their_places() -> None:
-    found = Windows.between(torch.tensor([0, 2, 5, 7]))
+    found = Windows.between(torch.tensor([0, 2, 5, 5, 7]))  # one holds nothing
     assert [p.tolist() for p in found.places] == [[[0, 1], [5, 6]], [[2, 3, 4]]]
     states = torch.arange(7.0).view(1, 1, 7, 1)
     parts = [found.cut(states, places).transpose(1, 2) for places in found.places]

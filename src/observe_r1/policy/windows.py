@@ -47,6 +47,7 @@ class Windows:
         places = tuple(
             starts[lengths == length][:, None] + torch.arange(length, device=ends.device)
             for length in lengths.unique().tolist()
+            if length
         )
         if len(places) == 1:
             return cls(places, None)
