@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from small_experiment import experiment
 
 from fakes import byte_processor, tiny_model
@@ -91,6 +92,7 @@ def test_a_killed_experiment_goes_on_and_ends_as_one_that_was_not(model, tmp_pat
         quick=False, jobs=2, trials=tmp_path / "killed",
     )  # fmt: skip
     result = json.loads(path.read_text())
+    assert result["trials"]["full"]["0"]["on_gpu"] == float(torch.cuda.is_available())
     assert result["start"].keys() == {"full", "grpo"}
     assert [len(seeds) for seeds in result["curves"].values()] == [2, 2]
     page = path.with_suffix(".md").read_text()

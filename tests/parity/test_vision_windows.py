@@ -1,5 +1,6 @@
 """Windows of a vision tower side by side give what they give one by one."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from observe_r1.policy import windows
 from observe_r1.policy.family import inner_model
+from observe_r1.policy.load import enable_checkpointing
 from observe_r1.policy.windows import TOWERS, Windows
 
 GRIDS = torch.tensor([[1, 10, 12], [1, 4, 4], [1, 10, 12], [1, 6, 14]])
@@ -28,8 +30,14 @@ def gradients(tower: Any) -> Tensor:
 
 @pytest.mark.parametrize("name", sorted(TOWERS))
 @pytest.mark.parametrize("grids", [GRIDS, GRIDS[:1], GRIDS[[0, 2]]], ids=["mixed", "one", "equal"])
-def test_batched_windows_equal_windows_one_by_one(name: str, grids: Tensor) -> None:
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+def test_batched_windows_equal_windows_one_by_one(
+    name: str, grids: Tensor, checkpointing: bool
+) -> None:
     model = family_policy(name).model
+    if checkpointing:
+        enable_checkpointing(model)
+        model.train()
     tower = inner_model(model).visual
     assert tower.config._attn_implementation == windows.NAME
     pixels = torch.randn(int(grids.prod(-1).sum()), WIDTH[name])
@@ -42,6 +50,27 @@ def test_batched_windows_equal_windows_one_by_one(name: str, grids: Tensor) -> N
     of_wanted = gradients(tower)
     assert torch.allclose(found, wanted, atol=1e-5, rtol=1e-5)
     assert (of_found - of_wanted).norm() < 1e-5 * of_wanted.norm()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", sorted(TOWERS))
+def test_batched_windows_equal_windows_one_by_one_on_a_gpu(name: str) -> None:
+    model = family_policy(name).model.to("cuda", torch.bfloat16)
+    tower = inner_model(model).visual
+    pixels = torch.randn(int(GRIDS.prod(-1).sum()), WIDTH[name]).to("cuda", torch.bfloat16)
+    with torch.no_grad():
+        found = features(model, pixels, GRIDS.cuda())
+        tower.config._attn_implementation = "sdpa"
+        wanted = features(model, pixels, GRIDS.cuda())
+    assert (found - wanted).norm() < 1e-2 * wanted.norm()
+
+
+@pytest.mark.parametrize("name", sorted(TOWERS))
+def test_another_model_can_be_made_of_the_same_configuration(name: str) -> None:
+    model = family_policy(name).model
+    again = type(model)(copy.deepcopy(model.config))
+    assert inner_model(again).visual.config._attn_implementation == "sdpa"
+    model.set_attn_implementation("sdpa")
 
 
 def test_a_call_for_each_length_and_layer_and_the_lengths_read_once(

@@ -144,9 +144,12 @@ def _costs_in_words(result: Mapping[str, Any], limits: Mapping[str, float | None
     trials = [found for seeds in result["trials"].values() for found in seeds.values()]
     hours = sum(found.get("seconds", 0.0) for found in trials) / 3600
     machine = result.get("machine")
-    where = f", {machine['trials_at_once']} at a time on {machine['cpus']} cores" if machine else ""
+    where = f", {machine['trials_at_once']} at a time" if machine else ""
     on_gpu = sum(bool(found.get("on_gpu")) for found in trials)
-    where += f", {on_gpu} of them on a GPU" if on_gpu else ""
+    if on_gpu:  # whose machine had how many cores is not known
+        where += " on a GPU" if on_gpu == len(trials) else f", {on_gpu} of them on a GPU"
+    elif machine:
+        where += f" on {machine['cpus']} cores"
     rule = (
         f"Every arm may {given} tokens; the step that spends either is the last. " if given else ""
     )

@@ -11,6 +11,7 @@ computes them.
 A tower hands over where its windows end only to attention whose name says "flash"; so does ours.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,16 @@ def _windows_of(ends: Tensor) -> Windows:
 
 
 def batch_windows(model: Any) -> None:
-    """Let the model's vision tower compute its attention so, where it is known how."""
-    if model.config.model_type in TOWERS:
-        # Not by set_attn_implementation, which looks for flash-attn because of the name.
-        inner_model(model).visual.config._attn_implementation = NAME
+    """Let the model's vision tower compute its attention so, where it is known how.
+
+    The tower gets a configuration of its own. In the model's, whoever builds another model of it,
+    or calls set_attn_implementation, would be asked for flash-attn because of the name.
+    """
+    if model.config.model_type not in TOWERS:
+        return
+    tower = inner_model(model).visual
+    shared, own = tower.config, copy.copy(tower.config)
+    own._attn_implementation = NAME
+    for module in tower.modules():
+        if getattr(module, "config", None) is shared:
+            module.config = own

@@ -41,8 +41,8 @@ class Measured:
     seeds: int
     missing: int = 0
     """Trials that have not been run yet."""
-    on_gpu: bool = False
-    """Whether ``seconds`` are a GPU's, in some trials at least."""
+    on_gpu: float = 0.0
+    """Share of the trials that ran on a GPU."""
 
     @property
     def said(self) -> str:
@@ -60,12 +60,12 @@ class Measured:
 
     @property
     def minutes(self) -> str:
-        """Of training, in words.
+        """Of training, in words; a mean over processors and GPUs says nothing.
 
         Example:
             "3.6", "0.9 (GPU)"
         """
-        if self.seconds is None:
+        if self.seconds is None or 0.0 < self.on_gpu < 1.0:
             return "-"
         return f"{self.seconds / 60:.1f}" + (" (GPU)" if self.on_gpu else "")
 
@@ -101,7 +101,7 @@ def measured(name: str, folder: Path | None = None) -> Measured | None:
         quick=result["quick"],
         seeds=len(own["seeds"]),
         missing=result.get("missing", 0),
-        on_gpu=bool(numbers.get("on_gpu")),
+        on_gpu=numbers.get("on_gpu", 0.0),
     )
 
 

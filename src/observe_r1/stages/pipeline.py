@@ -29,6 +29,7 @@ from observe_r1.stages.models import locate_model
 from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
 from observe_r1.stages.run_stage import Notify, Work, run_stage
+from observe_r1.train.launch import settle_launch
 from observe_r1.train.trackers import Trackers
 from observe_r1.types import Sample
 
@@ -69,6 +70,7 @@ def run_recipe(
     notify: Notify = lambda stage, step, total, metrics: None,
 ) -> Path:
     """Run every stage of a recipe; returns the folder of the last checkpoint."""
+    settle_launch()  # before anyone, a tracker say, asks Accelerate for the processes
     samples = load_questions(run.data)
     held_out = prepare_held_out(run.heldout, samples, run.data)
     if not is_main_process():  # one process writes the run folder for all

@@ -133,8 +133,9 @@ def start(stage: SupervisedStage, model: str, run: Path, resume: bool) -> Start:
     if processes.sharded:
         raise ConfigError(
             f"stage '{stage.name}': supervised stages are trained on replicas, and the launcher "
-            "asks for FSDP. Launch without --use_fsdp, with adapters (policy.lora) if the model is "
-            "too large for one device."
+            "asks for sharded ones (FSDP, or DeepSpeed's ZeRO). Launch with "
+            "examples/clusters/eight_gpus_replicas.yaml or zero_stage 0, and with adapters "
+            "(policy.lora) if the model is too large for one device."
         )
     checkpoint = latest_checkpoint(run) if resume else None
     if processes.count > 1:

@@ -34,7 +34,7 @@ from torch import nn
 from observe_r1.errors import ConfigError, ObserveError, RunError
 from observe_r1.policy.family import language_model
 from observe_r1.policy.forward import PackedPolicy
-from observe_r1.train.launch import leave_deepspeed_out, read_launch
+from observe_r1.train.launch import is_alone, read_launch, settle_launch
 
 T = TypeVar("T")
 
@@ -63,10 +63,10 @@ class Processes:
     @classmethod
     def launched(cls) -> "Processes":
         """As ``accelerate launch`` or ``torchrun`` set it up."""
-        leave_deepspeed_out()
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return cls()
         launch = read_launch()
+        settle_launch()
+        if is_alone():
+            return cls()
         from accelerate import PartialState
 
         with naming_lost_peers():  # joins the process group and takes its device

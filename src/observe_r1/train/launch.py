@@ -21,9 +21,11 @@ from typing import Any
 
 from observe_r1.errors import ConfigError
 
+ALONE = "One process: nothing is shared out."
 DEEPSPEED, FSDP = "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP"
 RESHARD = "FSDP_RESHARD_AFTER_FORWARD"
-OFFLOADS = ("offload_optimizer", "offload_param")
+OFFLOADS = {"offload_optimizer": "cpu_offload", "offload_param": "cpu_offload_params"}
+"""And what DeepSpeed called them before."""
 THE_STAGES_OWN = {
     "optimizer": "optimizer", "scheduler": "optimizer.schedule", "fp16": "policy.dtype",
     "bf16": "policy.dtype", "gradient_clipping": "optimizer.grad_clip",
@@ -54,23 +56,27 @@ def read_launch() -> Launch:
             "policy.dtype, with float32 copies of half-precision weights. Launch with "
             "--mixed_precision no."
         )
-    if is_asked(DEEPSPEED):
-        return _deepspeed()
-    if is_asked(FSDP):
-        return _fsdp()
-    return Launch()
+    if not is_asked(DEEPSPEED) and not is_asked(FSDP):
+        return Launch()
+    if is_alone():
+        return Launch(note=ALONE)
+    return _deepspeed() if is_asked(DEEPSPEED) else _fsdp()
+
+
+def is_alone() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1
 
 
 def is_asked(variable: str) -> bool:
     return os.environ.get(variable, "false").lower() in ("true", "1", "yes")
 
 
-def leave_deepspeed_out() -> None:
-    """Turn the wish for DeepSpeed into the one for FSDP2 that it is carried out as: Accelerate
-    would start DeepSpeed's engine in whoever asks for the processes first."""
-    if not is_asked(DEEPSPEED):
+def settle_launch() -> None:
+    """Tell Accelerate what is done, which others ask too (trackers, supervised stages): it would
+    start DeepSpeed's engine, or shard the model of a process that is alone."""
+    if not is_asked(DEEPSPEED) and not is_asked(FSDP):
         return
-    launch = _deepspeed()
+    launch = read_launch()
     os.environ |= {
         DEEPSPEED: "false", FSDP: str(launch.sharded).lower(), "FSDP_VERSION": "2",
         RESHARD: str(launch.reshard).lower(),
@@ -100,17 +106,16 @@ def _deepspeed() -> Launch:
             f"the launcher's DeepSpeed configuration sets {name}, and a stage has its own: "
             f"{setting}. Leave it out there, or set it to 'auto'."
         )
-    zero = written.get("zero_optimization", {})
-    for name in OFFLOADS:
-        told = os.environ.get(f"ACCELERATE_DEEPSPEED_{name.upper()}_DEVICE", "none")
-        device = zero.get(name, {}).get("device", "none") if name in zero else told
+    zero = _entry(written, "zero_optimization")
+    for name, device in _offloads(zero):
         if device not in ("none", ""):
             raise ConfigError(
                 f"the launcher's DeepSpeed configuration moves numbers to the {device} ({name}), "
                 "which has not been tested. Set it to none, and use more GPUs, adapters "
                 "(policy.lora), or policy.gradient_checkpointing=true."
             )
-    stage = zero.get("stage", os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2))
+    told = 0 if file else os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2)  # their defaults
+    stage = zero.get("stage", told)
     if str(stage) not in ("0", "1", "2", "3"):
         raise ConfigError(f"DeepSpeed has no ZeRO stage {stage}. Set zero_stage to 0, 1, 2 or 3.")
     sharded = int(stage) > 0
@@ -132,6 +137,25 @@ def _read(path: Path) -> dict[str, Any]:
     return written
 
 
+def _entry(written: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Absent and null are nothing."""
+    value = written.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"the launcher's DeepSpeed configuration has {value!r} as {name}, where a group of keys "
+            "belongs."
+        )
+    return value
+
+
+def _offloads(zero: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is to be kept elsewhere, and where."""
+    for name, older in OFFLOADS.items():
+        told = os.environ.get(f"ACCELERATE_DEEPSPEED_{name.upper()}_DEVICE", "none")
+        yield name, _entry(zero, name).get("device", told)
+        yield older, "cpu" if zero.get(older) else "none"
+
+
 def _contradicting(written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a DeepSpeed file or the launcher decides that a stage decides too."""
     for name, setting in THE_STAGES_OWN.items():
@@ -140,6 +164,6 @@ def _contradicting(written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             value = value.get("enabled", "auto") or "auto"  # false is what leaving it out means
         if value != "auto":
             yield name, setting
-    clipping = os.environ.get("ACCELERATE_GRADIENT_CLIPPING", "auto")
-    if clipping not in ("auto", "none"):
-        yield "gradient_clipping", THE_STAGES_OWN["gradient_clipping"]
+    for name, nothing in (("gradient_clipping", "none"), ("gradient_accumulation_steps", "1")):
+        if os.environ.get(f"ACCELERATE_{name.upper()}", "auto") not in ("auto", nothing):
+            yield name, THE_STAGES_OWN[name]

@@ -67,7 +67,12 @@ def test_the_page_says_how_many_trials_had_a_gpu(tmp_path):
     found = result()
     found["trials"]["a"]["0"]["on_gpu"] = 1.0
     page = write_page(found, tmp_path).read_text(encoding="utf-8")
-    assert "2 at a time on 2 cores, 1 of them on a GPU." in page
+    assert "6 trials trained for 0.1 h in all, 2 at a time, 1 of them on a GPU." in page
+    for seeds in found["trials"].values():
+        for numbers in seeds.values():
+            numbers["on_gpu"] = 1.0
+    page = write_page(found, tmp_path).read_text(encoding="utf-8")
+    assert "6 trials trained for 0.1 h in all, 2 at a time on a GPU." in page
 
 
 def test_what_people_wrote_stays_when_the_page_is_made_again(tmp_path):

@@ -1,4 +1,7 @@
+import copy
 import json
+
+import pytest
 
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.results import measured, read_result, stage_diagram, stage_types
@@ -20,6 +23,16 @@ def test_the_methods_own_arm_and_its_verdicts(tmp_path):
     assert (found.accuracy, found.length, found.rollouts, found.seconds) == (0.5, 31.2, None, 120.0)
     assert found.said == "holds (of 4: 2 hold, 1 do not, 1 not decided)"
     assert found.seeds == 2
+
+
+@pytest.mark.parametrize(
+    ("on_gpu", "shown"), [({}, "2.0"), ({"on_gpu": 1.0}, "2.0 (GPU)"), ({"on_gpu": 0.4}, "-")]
+)
+def test_minutes_say_whose_they_are(on_gpu, shown, tmp_path):
+    result = copy.deepcopy(RESULT)
+    result["arms"]["full"]["mean"] |= on_gpu
+    (tmp_path / "ton.json").write_text(json.dumps(result))
+    assert measured("ton", tmp_path).minutes == shown
 
 
 def test_what_was_not_run_is_none(tmp_path):

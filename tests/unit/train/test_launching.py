@@ -19,7 +19,7 @@ from observe_r1.train.distribute import (
     naming_lost_peers,
     peer_timeout,
 )  # fmt: skip
-from observe_r1.train.launch import leave_deepspeed_out, read_launch
+from observe_r1.train.launch import ALONE, read_launch, settle_launch
 
 CLUSTERS = Path(__file__).parents[3] / "examples" / "clusters"
 CONFIGS = sorted(CLUSTERS.glob("*.yaml"), key=lambda path: path.name)
@@ -34,6 +34,13 @@ EXPECTED = {
     "eight_gpus_deepspeed_zero3": (1, 8, True),
 }
 """Machines, processes of all of them, sharded."""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told to processes ends with a test; several of them unless it says otherwise."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setenv("WORLD_SIZE", "8")
 
 
 def parsed(config: Path, *options: str) -> Namespace:
@@ -123,7 +130,7 @@ def test_a_deepspeed_config_is_followed_by_fsdp2(
     launch = read_launch()
     assert (launch.sharded, launch.reshard) == (sharded, reshard)
     assert launch.note is not None and f"ZeRO-{stage}" in launch.note
-    leave_deepspeed_out()
+    settle_launch()
     assert os.environ["ACCELERATE_USE_DEEPSPEED"] == "false"  # nobody starts its engine
     again = read_launch()  # by the next stage
     assert again.sharded == sharded and (again.reshard == reshard or not sharded)
@@ -151,6 +158,9 @@ def test_a_deepspeed_file_is_followed_too(tmp_path: Path, monkeypatch: pytest.Mo
             '{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}',
             "to the cpu",
         ),
+        ('{"zero_optimization": {"stage": 2, "cpu_offload": true}}', "to the cpu"),
+        ('{"zero_optimization": {"offload_param": "cpu"}}', "'cpu' as offload_param"),
+        ('{"zero_optimization": [3]}', "as zero_optimization"),
         ('{"zero_optimization": {"stage": 4}}', "no ZeRO stage 4"),
         ("[]", "no JSON object"),
         ("{", "cannot be read"),
@@ -165,6 +175,36 @@ def test_what_a_deepspeed_file_decides_for_a_stage_is_refused(
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(file))
     with pytest.raises(ConfigError, match=named):
         Processes.launched()
+
+
+def test_a_deepspeed_file_that_says_nothing_asks_for_replicas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ds.json"
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(file))
+    for nothing in ("null", "{}", '{"offload_optimizer": null}'):
+        file.write_text(f'{{"zero_optimization": {nothing}}}')
+        assert not read_launch().sharded
+
+
+@pytest.mark.parametrize("asked", ["ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP"])
+def test_a_process_that_is_alone_shares_nothing_and_nobody_shards_its_model(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv(asked, "true")
+    assert read_launch().note == ALONE
+    assert not Processes.launched().sharded
+    assert os.environ["ACCELERATE_USE_DEEPSPEED"] == os.environ["ACCELERATE_USE_FSDP"] == "false"
+
+
+def test_gradients_that_the_launcher_accumulates_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deepspeed_tells(zero(3, tmp_path, "  gradient_accumulation_steps: 4\n"), monkeypatch)
+    with pytest.raises(ConfigError, match="max_tokens_per_microbatch"):
+        read_launch()
 
 
 def test_offloading_by_the_launchers_own_keys_is_refused(

@@ -1,6 +1,7 @@
 """Trackers by name: what is not installed is refused before anything, what is gets every metric."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def test_a_tracker_that_is_not_installed_is_refused(monkeypatch, tmp_path: Path)
 
 @pytest.mark.skipif(not has_tensorboard, reason="tensorboard is not installed")
 @pytest.mark.filterwarnings("default")  # its warnings are its own
-def test_tensorboard_gets_the_metrics_of_a_run(tmp_path: Path) -> None:
+def test_tensorboard_gets_the_metrics_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     changes = (
@@ -45,7 +48,10 @@ def test_tensorboard_gets_the_metrics_of_a_run(tmp_path: Path) -> None:
     )  # fmt: skip
     choice = Choice(model="tiny", data="puzzles", overrides=changes)
     run = resolve(load_recipe("observe_r1"), choice, detect_machine(), lambda percent: 20.0)
+    # A launcher's wish for DeepSpeed is settled before a tracker asks Accelerate for the processes.
+    monkeypatch.setattr(os, "environ", os.environ | {"ACCELERATE_USE_DEEPSPEED": "true"})
     run_recipe(run, tmp_path / "run")
+    assert os.environ["ACCELERATE_USE_DEEPSPEED"] == "false"
     events = EventAccumulator(str(tmp_path / "run" / PROJECT)).Reload()
     assert {"rl/accuracy", "rl/loss", "rl/timing/step"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("rl/accuracy")] == [1, 2]

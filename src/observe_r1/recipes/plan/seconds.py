@@ -12,6 +12,7 @@ activation, residuals, and the copies that completions side by side need.
 from dataclasses import dataclass
 from math import ceil
 
+from observe_r1.config.rollout import SharedPrefill
 from observe_r1.config.stages import RLStage
 from observe_r1.recipes.plan.devices import Device
 from observe_r1.recipes.plan.shapes import ModelShape, Tower
@@ -150,7 +151,7 @@ class StepClock:
     def _decode_step(self, live: float) -> float:
         tower, device = self.shape.language, self.device
         seen = self.work.lengths.prompt + self.work.completion / 2
-        uses_vllm = self.stage.engine.type == "vllm"
+        uses_vllm = self.stage.engine.type in ("vllm", "vllm_server")
         starting = 0.0 if uses_vllm else self._starting_a_layer()
         layers = self._layers(tower, live, seen, starting=starting)
         groups = live / self.work.group
@@ -160,10 +161,9 @@ class StepClock:
         return layers + reading + self._head(live, SAMPLING_PASSES) + extra
 
     def _starting_a_layer(self) -> float:
-        recorded = self.device.recorded_layer_seconds
-        if recorded is None or getattr(self.stage.engine, "fixed_shapes", None) is False:
-            return self.device.decode_layer_seconds
-        return recorded
+        recorded, engine = self.device.recorded_layer_seconds, self.stage.engine
+        one_by_one = isinstance(engine, SharedPrefill) and engine.fixed_shapes is False
+        return self.device.decode_layer_seconds if recorded is None or one_by_one else recorded
 
     # -- optimise ---------------------------------------------------------------------------------
 
