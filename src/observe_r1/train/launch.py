@@ -142,8 +142,8 @@ def _entry(written: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = written.get(name) or {}
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"the launcher's DeepSpeed configuration has {value!r} as {name}, where a group of keys "
-            "belongs."
+            f"the launcher's DeepSpeed configuration has {value!r} as {name}, where a group of "
+            "keys belongs."
         )
     return value
 
