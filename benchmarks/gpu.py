@@ -8,7 +8,7 @@ completions of 256 tokens, full fine-tuning with the vision tower, gradient chec
 sides compute in bfloat16 and move float32 weights: ours with float32 copies, TRL's under autocast.
 
     matmul     what the machine reaches on large matrix products
-    gradients  FlexAttention against ordinary attention, the tests marked gpu
+    gradients  the tests marked gpu: FlexAttention and batched windows against ordinary attention
     update     seconds, peak memory, and model FLOPs a second as a share of the matmul rate
     update with activations kept    the same without gradient checkpointing, one group a pass
     trl        update, rollout and peak memory of GRPOTrainer, as Transformers' SDPA has it
@@ -157,7 +157,7 @@ class Bench:
 
     def gradients(self) -> dict[str, Any]:
         """In a process of its own, whose memory is gone afterwards."""
-        tests = str(ROOT / "tests" / "parity" / "test_block_masks.py")
+        tests = str(ROOT / "tests" / "parity")
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", tests]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         lines = done.stdout.strip().splitlines()

@@ -34,7 +34,7 @@ from torch import nn
 from observe_r1.errors import ConfigError, ObserveError, RunError
 from observe_r1.policy.family import language_model
 from observe_r1.policy.forward import PackedPolicy
-from observe_r1.train.launch import is_alone, read_launch, settle_launch
+from observe_r1.train.launch import is_alone, settle_launch
 
 T = TypeVar("T")
 
@@ -63,8 +63,7 @@ class Processes:
     @classmethod
     def launched(cls) -> "Processes":
         """As ``accelerate launch`` or ``torchrun`` set it up."""
-        launch = read_launch()
-        settle_launch()
+        launch = settle_launch()
         if is_alone():
             return cls()
         from accelerate import PartialState

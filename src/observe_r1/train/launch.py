@@ -71,16 +71,17 @@ def is_asked(variable: str) -> bool:
     return os.environ.get(variable, "false").lower() in ("true", "1", "yes")
 
 
-def settle_launch() -> None:
-    """Tell Accelerate what is done, which others ask too (trackers, supervised stages): it would
-    start DeepSpeed's engine, or shard the model of a process that is alone."""
-    if not is_asked(DEEPSPEED) and not is_asked(FSDP):
-        return
+def settle_launch() -> Launch:
+    """What the launcher asks for, told to Accelerate as it is done. Others ask Accelerate too
+    (trackers, supervised stages), and it would start DeepSpeed's engine, or shard the model of a
+    process that is alone."""
     launch = read_launch()
-    os.environ |= {
-        DEEPSPEED: "false", FSDP: str(launch.sharded).lower(), "FSDP_VERSION": "2",
-        RESHARD: str(launch.reshard).lower(),
-    }  # fmt: skip
+    if is_asked(DEEPSPEED) or is_asked(FSDP):
+        os.environ |= {
+            DEEPSPEED: "false", FSDP: str(launch.sharded).lower(), "FSDP_VERSION": "2",
+            RESHARD: str(launch.reshard).lower(),
+        }  # fmt: skip
+    return launch
 
 
 def _fsdp() -> Launch:

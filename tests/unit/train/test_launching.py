@@ -199,19 +199,18 @@ def test_a_process_that_is_alone_shares_nothing_and_nobody_shards_its_model(
     assert os.environ["ACCELERATE_USE_DEEPSPEED"] == os.environ["ACCELERATE_USE_FSDP"] == "false"
 
 
-def test_gradients_that_the_launcher_accumulates_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        ("gradient_accumulation_steps: 4", "max_tokens_per_microbatch"),
+        ("offload_param_device: cpu", "offload_param"),
+    ],
+)
+def test_what_the_launchers_own_keys_decide_for_a_stage_is_refused(
+    key: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deepspeed_tells(zero(3, tmp_path, "  gradient_accumulation_steps: 4\n"), monkeypatch)
-    with pytest.raises(ConfigError, match="max_tokens_per_microbatch"):
-        read_launch()
-
-
-def test_offloading_by_the_launchers_own_keys_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deepspeed_tells(zero(3, tmp_path, "  offload_param_device: cpu\n"), monkeypatch)
-    with pytest.raises(ConfigError, match="offload_param"):
+    deepspeed_tells(zero(3, tmp_path, f"  {key}\n"), monkeypatch)
+    with pytest.raises(ConfigError, match=named):
         read_launch()
 
 
