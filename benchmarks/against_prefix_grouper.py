@@ -13,7 +13,6 @@ time are shown. It is no dependency.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -22,7 +21,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from observe_r1.process import settle_process
+
+settle_process()  # as the command line does
 
 import torch
 from torch import Tensor

@@ -26,7 +26,6 @@ import argparse
 import gc
 import json
 import multiprocessing
-import os
 import platform
 import statistics
 import subprocess
@@ -41,7 +40,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from observe_r1.process import settle_process
+
+settle_process()  # as the command line does
 
 import torch
 

@@ -13,7 +13,6 @@ built-in model.
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import sys
@@ -23,7 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from observe_r1.process import settle_process
+
+settle_process()  # as the command line does
 
 import torch
 

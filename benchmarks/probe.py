@@ -12,7 +12,6 @@ Wanted: 3 or more at 144 image tokens and 32 new tokens.
 import argparse
 import io
 import json
-import os
 import statistics
 import sys
 import time
@@ -21,7 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from observe_r1.process import settle_process
+
+settle_process()  # as the command line does
 
 import numpy as np
 import torch

@@ -10,13 +10,14 @@ as you like, by hand or with ``--minutes``: nothing is probed twice.
 
 import argparse
 import math
-import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from observe_r1.process import settle_process
+
+settle_process()  # as the command line does
 
 import numpy as np
 

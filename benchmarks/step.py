@@ -11,7 +11,6 @@ smallest and largest step of each; and how often tokens and images are computed.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -21,7 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from observe_r1.process import settle_process
+
+settle_process()  # as the command line does
 
 import torch
 

@@ -15,6 +15,7 @@ import typer
 
 from observe_r1.cli.console import Stopped, complain
 from observe_r1.errors import ObserveError
+from observe_r1.process import settle_process
 
 app = typer.Typer(
     name="observe-r1",
@@ -108,9 +109,7 @@ def run(arguments: list[str] | None = None) -> None:
 
 def call(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    # PyTorch's threads wait for each other by spinning. Beside any other program that makes small
-    # models many times slower; waiting asleep costs little. Read when PyTorch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    settle_process()
     try:
         status = app(args=arguments, standalone_mode=False)
     except Stopped as stopped:

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from observe_r1.config_base import Config
 
+LOGITS_AT_ONCE = 2**24
+"""Numbers, 64 MB of float32."""
+
 
 class LoRA(Config):
     """Low-rank adapters on the language model's linear layers."""
@@ -54,5 +57,13 @@ class PolicyConfig(Config):
     """Packed tokens of one forward and backward pass; a larger group is split, which repeats
     its prompt."""
 
-    logprob_chunk_tokens: int = Field(default=1024, ge=1)
-    """Positions whose logits exist at the same time."""
+    logprob_chunk_tokens: int | None = Field(default=None, ge=1)
+    """Positions whose logits exist at the same time. None: 1,024, and more where the vocabulary is
+    small enough that 64 MB hold their logits."""
+
+    def chunk_tokens(self, num_vocabulary: int) -> int:
+        """``logprob_chunk_tokens`` for a model of this vocabulary.
+
+        Example: 896 → 18724, 151936 → 1024
+        """
+        return self.logprob_chunk_tokens or max(1024, LOGITS_AT_ONCE // num_vocabulary)

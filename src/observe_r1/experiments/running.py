@@ -29,6 +29,7 @@ from observe_r1.experiments.plan import Experiment
 from observe_r1.experiments.start import measure_start, read_start
 from observe_r1.experiments.trial import RESULT, Trial, run_trial
 from observe_r1.experiments.verdicts import to_json
+from observe_r1.process import keep_freed_memory
 from observe_r1.records import read_json, write_json
 
 PLAN = "experiment.json"
@@ -128,6 +129,7 @@ def _run_in_processes(
 def _prepare_worker(threads: int, parent: int) -> None:
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

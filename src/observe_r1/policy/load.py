@@ -26,6 +26,7 @@ from observe_r1.policy.family import (
     language_model,
 )  # fmt: skip
 from observe_r1.policy.forward import Kernel, PackedPolicy
+from observe_r1.policy.patches import multiply_patches
 from observe_r1.policy.prompts import PromptEncoder
 from observe_r1.policy.windows import batch_windows
 
@@ -142,6 +143,7 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
     family = describe(model)
     language_model(model).set_attn_implementation(attention.NAME)
     batch_windows(model)
+    multiply_patches(model)
     freeze_parts(
         model,
         vision=config.freeze_vision,
@@ -154,7 +156,8 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
         model = add_lora(model, config.lora)
     device = next(model.parameters()).device
     kernel = choose_kernel(config.attention, device)
-    packed = PackedPolicy(model, family, chunk=config.logprob_chunk_tokens, kernel=kernel)
+    chunk = config.chunk_tokens(family.num_vocabulary)
+    packed = PackedPolicy(model, family, chunk=chunk, kernel=kernel)
     packed.to(device)
     packed.eval()  # dropout stays off: sampler and trainer must agree
     return Policy(

@@ -86,7 +86,7 @@ class Branches:
     whole group against its prompt are one product.
 
     Example (P = 2; the first group has lost one of three sequences):
-        prompt_B [0, 0, 1, 1, 1]   slot_B [0, 1, 0, 1, 2]   width 3
+        prompt_B [0, 0, 1, 1, 1]   width 3   fill [0, 1, 1 | 2, 3, 4]   back [0, 1 | 3, 4, 5]
     """
 
     def __init__(self, prompt_B: Tensor) -> None:
@@ -94,24 +94,26 @@ class Branches:
         self.num_prompts = int(prompt_B[-1]) + 1
         counts = torch.bincount(prompt_B, minlength=self.num_prompts)
         self.width = int(counts.max())
-        starts = counts.cumsum(0) - counts
-        self.slot_B = torch.arange(len(prompt_B), device=prompt_B.device) - starts[prompt_B]
         self.is_full = len(prompt_B) == self.num_prompts * self.width
+        starts = counts.cumsum(0) - counts
+        places = torch.arange(len(prompt_B), device=prompt_B.device)
+        slots = torch.minimum(places[: self.width], counts[:, None] - 1)
+        self.fill = (starts[:, None] + slots).flatten()
+        """[P·width] which sequence is in a slot; empty ones repeat the group's last, unread."""
+        self.back = prompt_B * self.width + places - starts[prompt_B]
+        """[B] which slot a sequence is in."""
 
     def by_group(self, states: Tensor) -> Tensor:
         """[B, heads, rep, n] → [P, heads, width·rep, n]."""
         _, heads, rep, size = states.shape
-        if self.is_full:
-            grouped = states.view(self.num_prompts, self.width, heads, rep, size)
-        else:
-            grouped = states.new_zeros(self.num_prompts, self.width, heads, rep, size)
-            grouped[self.prompt_B, self.slot_B] = states
+        filled = states if self.is_full else states.index_select(0, self.fill)
+        grouped = filled.unflatten(0, (self.num_prompts, self.width))
         return grouped.transpose(1, 2).reshape(self.num_prompts, heads, self.width * rep, size)
 
     def by_sequence(self, grouped: Tensor, rep: int) -> Tensor:
         """The inverse of ``by_group``."""
-        apart = grouped.unflatten(2, (self.width, rep)).transpose(1, 2)
-        return apart.flatten(0, 1) if self.is_full else apart[self.prompt_B, self.slot_B]
+        apart = grouped.unflatten(2, (self.width, rep)).transpose(1, 2).flatten(0, 1)
+        return apart if self.is_full else apart.index_select(0, self.back)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -109,7 +109,7 @@ def _activations_gb(shape: ModelShape, stage: RLStage, work: Workload, width: in
 def _logits_gb(shape: ModelShape, stage: RLStage, work: Workload) -> float:
     tokens, rows = tokens_kept(stage, work)
     targets = min(tokens, rows * work.group * work.completion)
-    chunk = min(targets, stage.policy.logprob_chunk_tokens)
+    chunk = min(targets, stage.policy.chunk_tokens(shape.vocabulary))
     return chunk * shape.vocabulary * 4 * LOGIT_COPIES / 1e9
 
 

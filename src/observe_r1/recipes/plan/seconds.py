@@ -207,7 +207,7 @@ class StepClock:
         layers = self._layers(self.shape.language, work.row, self._seen_in_row(), starting=0.0)
         head = self._head(work.group * work.completion, HEAD_PASSES)
         row = self._after(self.shape.language.layers * starting, factor * (layers + head))
-        if work.group * work.completion > self.stage.policy.logprob_chunk_tokens:
+        if work.group * work.completion > self.stage.policy.chunk_tokens(self.shape.vocabulary):
             row += head  # chunks are computed again
         vision = 2 * self._vision(1.0) if self.trains_vision else 0.0
         return work.rows * (row + vision)

@@ -1,0 +1,44 @@
+"""What a process does with freed memory, seen in the pages that the system hands it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from observe_r1.process import keep_freed_memory
+
+STEPS = """
+import resource, sys
+from observe_r1.process import settle_process
+
+if sys.argv[1] == "settled":
+    settle_process()
+
+def step():
+    blocks = [bytearray(b"x") * (40 * 2**20) for _ in range(3)]
+
+def pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+step()
+before = pages()
+for _ in range(4):
+    step()
+print(pages() - before)
+"""
+
+
+def pages_of_steps(*, settled: bool, **environment: str) -> int:
+    command = [sys.executable, "-c", STEPS, "settled" if settled else "plain"]
+    return int(subprocess.check_output(command, env=os.environ | environment, text=True))
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="a C library whose memory is left as it is")
+def test_a_step_reuses_what_the_last_one_freed() -> None:
+    assert pages_of_steps(settled=True) < 0.1 * pages_of_steps(settled=False)
+
+
+def test_what_the_user_has_said_about_memory_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    assert not keep_freed_memory()
