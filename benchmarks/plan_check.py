@@ -21,6 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from observe_r1.process import settle_process
+
 WANTED = 0.25
 SYSTEM = "Look, think, answer."
 QUESTION = "How many red squares are there?"
@@ -202,6 +204,7 @@ def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
+    settle_process()  # as the command line does
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--threads", type=int, default=1)

@@ -8,6 +8,9 @@ from observe_r1.config_base import Config
 
 LOGITS_AT_ONCE = 2**24
 """Numbers, 64 MB of float32."""
+LONGEST_BUNDLE = 512
+"""Tokens of completions that attend side by side on a CPU; beyond it the prompt's keys are a small
+part of the work anyway."""
 
 
 class LoRA(Config):

@@ -19,12 +19,10 @@ import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from observe_r1.config.policy import LONGEST_BUNDLE
 from observe_r1.policy.attention import by_kind_of_layer, placeholder
 from observe_r1.policy.family import Family
 from observe_r1.policy.pack import PackedRow
-
-LONGEST_BUNDLE = 512
-"""Tokens; beyond it the prompt's keys are a small part of the work anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ attention    scaled dot-product attention over a few hundred tokens
 layers       what starting a layer costs: the built-in model at two depths, forward, backward and
              while it decodes a single sequence, and what a step of that costs besides
 changes      adding to an array where it lies
-shares       a whole step of the built-in model, and of a random one three times as wide, against
+shares       parts of a step of the built-in model, and of a random one three times as wide, against
              what the above adds up to for them
 """
 
@@ -27,7 +27,7 @@ from observe_r1.data.puzzles import make_sample
 from observe_r1.policy.family import language_model
 from observe_r1.policy.load import Policy, load_policy, make_policy
 from observe_r1.policy.pack import pack_group
-from observe_r1.recipes.plan.devices import Measured
+from observe_r1.recipes.plan.devices import Measured, Part
 from observe_r1.recipes.plan.seconds import GENERATE, Layout, StepClock
 from observe_r1.recipes.plan.shapes import shape_of
 from observe_r1.recipes.plan.workload import Lengths, workload_of
@@ -190,17 +190,16 @@ def _wider(policy: Policy) -> Policy:
 
 
 def _shares(device: Measured, policies: Sequence[Policy], clock: Clock) -> dict[str, Any]:
-    """Estimated over measured seconds of the two halves of a step, a model each."""
+    """Estimated over measured seconds of the parts of a step, a model each."""
     found = [_shares_of(device, policy, clock) for policy in policies]
     return {
         "widths": tuple(policy.model.config.get_text_config().hidden_size for policy in policies),
-        "generate_shares": tuple(generate for generate, _ in found),
-        "optimise_shares": tuple(optimise for _, optimise in found),
+        "shares": {part: tuple(shares[part] for shares in found) for part in found[0]},
     }
 
 
-def _shares_of(device: Measured, policy: Policy, clock: Clock) -> tuple[float, float]:
-    """Of one model: generate, optimise."""
+def _shares_of(device: Measured, policy: Policy, clock: Clock) -> dict[Part, float]:
+    """Of one model. Prompts alone are a rollout of one token, which needs no step of decoding."""
     stage = RLStage.build(STEP, "the measured step")
     samples = [make_sample("counting", 0, index, 0) for index in range(stage.prompts_per_step)]
     prompts = [policy.encode(sample, "") for sample in samples]
@@ -210,18 +209,23 @@ def _shares_of(device: Measured, policy: Policy, clock: Clock) -> tuple[float, f
         system_prompt="", total_updates=1000,
     )  # fmt: skip
 
-    def halves(number: int) -> tuple[float, float]:
-        started = clock()
-        groups = engine.generate(
-            samples, group_size=stage.group_size, sampling=stage.sampling, system_prompt="",
-            seed=number,
+    def generate(tokens: int, number: int) -> list[RolloutGroup]:
+        return engine.generate(
+            samples, group_size=stage.group_size, sampling=Sampling(max_new_tokens=tokens),
+            system_prompt="", seed=number,
         )  # fmt: skip
+
+    def parts(number: int) -> tuple[float, float, float]:
+        started = clock()
+        generate(1, number)
+        prompted = clock()
+        groups = generate(DECODED, number)
         generated = clock()
         optimiser.update([_half_right(group) for group in groups])
-        return generated - started, clock() - generated
+        return prompted - started, generated - prompted, clock() - generated
 
-    halves(0)
-    found = [halves(number) for number in range(1, 5)]
+    parts(0)
+    prompted, drawn, trained = (min(found) for found in zip(*map(parts, range(1, 5)), strict=True))
     image = statistics.mean(int((prompt.blocks_L >= 0).sum()) for prompt in prompts)
     lengths = Lengths(
         text=round(statistics.mean(prompt.length for prompt in prompts) - image),
@@ -230,9 +234,14 @@ def _shares_of(device: Measured, policy: Policy, clock: Clock) -> tuple[float, f
     work = workload_of(stage, 1, lengths, 1.0)
     shape = shape_of("measured", policy.model.config.to_dict())
     phases = StepClock(device, shape, stage, work, Layout()).phases()
-    generate = sum(phases[name] for name in GENERATE if name in phases)
-    optimise = sum(phases.values()) - generate
-    return generate / min(half[0] for half in found), optimise / min(half[1] for half in found)
+    counted: dict[Part, float] = {"prompts": 0.0, "decode": 0.0, "optimise": 0.0}
+    for name, seconds in phases.items():
+        counted[GENERATE.get(name, "optimise")] += seconds
+    return {
+        "prompts": counted["prompts"] / prompted,
+        "decode": counted["decode"] / (drawn - prompted),
+        "optimise": counted["optimise"] / trained,
+    }
 
 
 def _half_right(group: RolloutGroup) -> WeightedGroup:

@@ -132,3 +132,7 @@ def test_a_measured_machine_reads_its_grid_and_computes_one_thing_after_the_othe
     added = other.phases["forward"] - plan.phases["forward"]
     rows = 128 * 2  # forward twice, with checkpointing
     assert added == pytest.approx(rows * (4 + 3) * (1.0 - 1e-4))
+    shared = device.model_copy(update={"widths": (10, 1000), "shares": {"decode": (0.25, 0.25)}})
+    parts = make_plan(stage(engine={"type": "shared_prefill"}), tiny, shared, lengths=LENGTHS)
+    times = {name: parts.phases[name] / seconds for name, seconds in plan.phases.items()}
+    assert times == {name: pytest.approx(4.0 if name == "decode" else 1.0) for name in times}

@@ -21,8 +21,8 @@ from observe_r1.config.near import did_you_mean
 from observe_r1.config_base import Config
 from observe_r1.errors import ConfigError
 
-Half = Literal["generate", "optimise"]
-"""Of a training step."""
+Part = Literal["prompts", "decode", "optimise"]
+"""Of a training step: images and prompts once a group, tokens one by one, the update."""
 
 
 class Device(Protocol):
@@ -59,9 +59,9 @@ class Device(Protocol):
         """The same for an array that is changed where it lies, as weights are."""
         ...
 
-    def share(self, half: Half, hidden: int) -> float:
-        """Counted seconds divided by those that whole halves of a step took in a model of this
-        width, where both are known."""
+    def share(self, part: Part, hidden: int) -> float:
+        """Counted seconds divided by those that a part of a step took in a model of this width,
+        where both are known."""
         ...
 
     def send(self, bytes_: float, *, across_nodes: bool) -> float:
@@ -113,7 +113,7 @@ class Gpu(Config):
     def change(self, numbers: float, width: int) -> float:
         return self.move(numbers, width)
 
-    def share(self, half: Half, hidden: int) -> float:
+    def share(self, part: Part, hidden: int) -> float:
         return 1.0  # it is in the shares above
 
     def send(self, bytes_: float, *, across_nodes: bool) -> float:
@@ -151,8 +151,7 @@ class Measured(Config):
     """Of one number of an array that is changed where it lies, too large for the caches."""
     widths: tuple[int, ...] = (1,)
     """Hidden sizes of models whose whole steps were measured."""
-    generate_shares: tuple[float, ...] = (1.0,)
-    optimise_shares: tuple[float, ...] = (1.0,)
+    shares: dict[Part, tuple[float, ...]] = Field(default_factory=dict)
     """Estimated over measured seconds, a width each."""
     process_gb: float = 0.5
     """A process with its libraries and no model."""
@@ -176,8 +175,8 @@ class Measured(Config):
     def send(self, bytes_: float, *, across_nodes: bool) -> float:
         return 2 * self.move(bytes_ / 4, 4)
 
-    def share(self, half: Half, hidden: int) -> float:
-        shares = self.generate_shares if half == "generate" else self.optimise_shares
+    def share(self, part: Part, hidden: int) -> float:
+        shares = self.shares.get(part, (1.0,))
         if len(shares) == 1:
             return shares[0]
         inside = min(max(hidden, self.widths[0]), self.widths[-1])

@@ -12,16 +12,17 @@ activation, residuals, and the copies that completions side by side need.
 from dataclasses import dataclass
 from math import ceil
 
+from observe_r1.config.policy import LONGEST_BUNDLE
 from observe_r1.config.rollout import SharedPrefill
 from observe_r1.config.stages import RLStage
-from observe_r1.recipes.plan.devices import Device
+from observe_r1.recipes.plan.devices import Device, Part
 from observe_r1.recipes.plan.shapes import ModelShape, Tower
 from observe_r1.recipes.plan.workload import Workload
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
-GENERATE = ("encode images", "prompts", "decode")
-"""The phases of a rollout; all others belong to the update."""
+GENERATE: dict[str, Part] = {"encode images": "prompts", "prompts": "prompts", "decode": "decode"}
+"""The phases of a rollout, and what of a step they are; all others are the update."""
 
 NORM_PASSES = 5
 ROTATION_PASSES = 6
@@ -74,9 +75,10 @@ class StepClock:
             "optimizer": self._optimizer(),
         }
         hidden = self.shape.language.hidden
-        drawn, trained = (self.device.share(half, hidden) for half in ("generate", "optimise"))
-        found = {name: seconds / drawn for name, seconds in generate.items()}
-        found |= {name: seconds / trained for name, seconds in optimise.items()}
+        found = {
+            name: seconds / self.device.share(GENERATE.get(name, "optimise"), hidden)
+            for name, seconds in (generate | optimise).items()
+        }
         found["communication"] = self._communication()
         return {name: seconds for name, seconds in found.items() if seconds > 0}
 
@@ -143,10 +145,10 @@ class StepClock:
         """A quarter of the finished sequences is still computed before they are dropped."""
         turns = self.work.sequences / self._at_once
         mean, longest = self.work.completion, self.work.longest
-        whole = mean  # steps' worth of all sequences computing
+        whole = mean - 1  # steps' worth of all sequences computing; the prompt gives the first
         full = self._decode_step(self._at_once)
         few = self._decode_step(max(1.0, self._at_once * mean / max(longest, 1) / 2))
-        return turns * (full * whole + few * (longest - whole) / 2)
+        return turns * (full * whole + few * (longest - mean) / 2)
 
     def _decode_step(self, live: float) -> float:
         tower, device = self.shape.language, self.device
@@ -189,9 +191,16 @@ class StepClock:
         )
 
     def _seen_in_row(self) -> float:
-        prompt, answers = self.work.lengths.prompt, self.work.group * self.work.completion
-        seen = prompt * prompt / 2 + answers * (prompt + self.work.completion / 2)
+        """How many tokens one of a row is scored against: half of its completion where the kernel
+        leaves out the rest, its whole bundle where it does not (``policy/pieces.py``)."""
+        prompt, own = self.work.lengths.prompt, self.work.completion
+        beside = own / 2 if self.device.overlaps else own * self._in_bundle(prompt, own)
+        seen = prompt * prompt / 2 + self.work.group * own * (prompt + beside)
         return seen / max(self.work.row, 1)
+
+    def _in_bundle(self, prompt: int, own: int) -> int:
+        """Completions of one bundle."""
+        return max(1, min(self.work.group, min(prompt, LONGEST_BUNDLE) // own))
 
     def _reference(self) -> float:
         if not self.stage.loss.kl.coefficient:
