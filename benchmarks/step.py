@@ -1,28 +1,31 @@
 """A whole training step, ours against TRL's GRPOTrainer: same model, images, prompts and lengths.
 
-    python benchmarks/step.py [--tokens 64 16] [--repeats 3] [--json]
+    python benchmarks/step.py [--tokens 64 16] [--repeats 3] [--equal] [--json]
 
 Both sides start from the same random 7.6-million-parameter Qwen2.5-VL: 4 prompts with one picture
 of 144 image tokens, 8 completions each, no KL, one update, vision trained in both. No end token is
 ever sampled, so every completion has the same length. Runs are interleaved, medians are shown.
 Beside it: ours with a frozen vision tower, and ours with half of the groups without signal; the
 smallest and largest step of each; and how often tokens and images are computed.
+
+Each side has a process of its own, ours as ``observe-r1 train`` settles it, TRL's as Python starts
+it. ``--equal`` settles TRL's as well (``observe_r1/process.py``), which no script of TRL does.
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-
-from observe_r1.process import settle_process
-
-settle_process()  # as the command line does
 
 import torch
 
@@ -34,9 +37,13 @@ from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.rollout import Sampling
 from observe_r1.policy.load import make_policy
+from observe_r1.process import settle_process
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 from observe_r1.train.optimise import Optimiser
 from observe_r1.types import Sample, Score, ScoredGroup, WeightedGroup
+
+Step = Callable[[int], dict[str, float]]
+"""Takes a step, by its number, and says what it took."""
 
 PROMPTS, GROUP, SIDE = 4, 8, 336
 SYSTEM = "Look, think, answer."
@@ -94,7 +101,7 @@ def pictures(step: int) -> list[bytes]:
     return [fakes.picture((step % 256, 40 * n, 90), (SIDE, SIDE)) for n in range(PROMPTS)]
 
 
-def our_step(tokens: int, *, silent: int = 0, **settings: Any) -> Callable[[int], dict[str, float]]:
+def our_step(tokens: int, *, silent: int = 0, **settings: Any) -> Step:
     policy = make_policy(build_model(), processor(), PolicyConfig(**settings), source="benchmark")
     policy = replace(policy, end_ids=())
     engine, sampling = SharedPrefillEngine(policy), Sampling(max_new_tokens=tokens)
@@ -135,7 +142,7 @@ def _weigh(group: Any, *, signal: bool) -> WeightedGroup:
     )  # fmt: skip
 
 
-def trl_step(tokens: int, folder: str) -> Callable[[int], dict[str, float]]:
+def trl_step(tokens: int, folder: str) -> Step:
     """One optimizer step of GRPOTrainer a call, timed from step end to step end."""
     from datasets import Dataset
     from PIL import Image
@@ -184,20 +191,67 @@ def trl_step(tokens: int, folder: str) -> Callable[[int], dict[str, float]]:
     return step
 
 
-def measure(tokens: int, repeats: int, folder: str) -> dict[str, float]:
+SIDES: dict[str, Callable[[int, str], Step]] = {
+    "ours": lambda tokens, folder: our_step(tokens),
+    "ours, vision frozen": lambda tokens, folder: our_step(
+        tokens, freeze_vision=True, freeze_aligner=True
+    ),
+    "ours, half silent": lambda tokens, folder: our_step(tokens, silent=PROMPTS // 2),
+    "trl": trl_step,
+}
+
+
+class Side:
+    """A process that takes one step of its side whenever it is asked."""
+
+    def __init__(self, name: str, tokens: int, threads: int, *, settled: bool) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(
+            target=take_steps, args=(name, tokens, threads, settled, other), daemon=True
+        )
+        with environment(OMP_WAIT_POLICY="PASSIVE" if settled else None):
+            self.process.start()
+
+    def step(self, number: int) -> dict[str, float]:
+        self.pipe.send(number)
+        return self.pipe.recv()
+
+
+@contextmanager
+def environment(**values: str | None) -> Iterator[None]:
+    """What a process that is started meanwhile inherits; None: not set."""
+    before = dict(os.environ)
+    for name, value in values.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def take_steps(name: str, tokens: int, threads: int, settled: bool, pipe: Connection) -> None:
+    if settled:
+        settle_process()
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+        step = SIDES[name](tokens, folder)
+        while True:
+            pipe.send(step(pipe.recv()))
+
+
+def measure(tokens: int, repeats: int, threads: int, *, equal: bool) -> dict[str, float]:
     """Interleaved, after one step of each to warm up; medians."""
-    sides = {
-        "ours": our_step(tokens),
-        "ours, vision frozen": our_step(tokens, freeze_vision=True, freeze_aligner=True),
-        "ours, half silent": our_step(tokens, silent=PROMPTS // 2),
-        "trl": trl_step(tokens, folder),
-    }
+    sides = {name: Side(name, tokens, threads, settled=equal or name != "trl") for name in SIDES}
     seconds: dict[str, list[float]] = {}
     for number in range(repeats + 1):
-        for name, step in sides.items():
-            for part, value in step(number).items():
+        for name, side in sides.items():
+            for part, value in side.step(number).items():
                 if number:
                     seconds.setdefault(f"{name}/{part}", []).append(value)
+    for side in sides.values():
+        side.process.terminate()
     found = {name: statistics.median(values) for name, values in seconds.items()}
     for name in [name for name in seconds if name.endswith("/step")]:
         found[f"{name}, least"], found[f"{name}, most"] = min(seconds[name]), max(seconds[name])
@@ -213,11 +267,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=[64, 16])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--equal", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        results = [measure(n, arguments.repeats, folder) for n in arguments.tokens]
+    results = [
+        measure(tokens, arguments.repeats, arguments.threads, equal=arguments.equal)
+        for tokens in arguments.tokens
+    ]
     for result in results:
         for name, value in result.items():
             print(f"{name:36s} {value:10.3f}")

@@ -20,6 +20,10 @@ from pathlib import Path
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from observe_r1.process import settle_process
+
+settle_process()  # as the command line does
+
 import torch
 from step import GROUP, PROMPTS, QUESTION, SIDE, SYSTEM, build_model, processor
 

@@ -98,13 +98,13 @@ def _verdict(claim: Claim, effect: Effect | None, p: float | None, results: Resu
         return Verdict(claim, effect, p, NOT_DECIDED, why)
     if claim.kind == "equal":
         return _equality(claim, effect, p)
+    if effect.high < claim.smallest:
+        why = f"the interval excludes an effect of {claim.smallest:g}"
+        return Verdict(claim, effect, p, DOES_NOT, why)
     if claim.guard is not None and (lost := _lost(claim, claim.guard, results)):
         return Verdict(claim, effect, p, lost[0], lost[1])
     if effect.mean >= claim.smallest and p < ALPHA and effect.low > 0:
         return Verdict(claim, effect, p, HOLDS, "")
-    if effect.high < claim.smallest:
-        why = f"the interval excludes an effect of {claim.smallest:g}"
-        return Verdict(claim, effect, p, DOES_NOT, why)
     return Verdict(claim, effect, p, NOT_DECIDED, "the interval allows both")
 
 

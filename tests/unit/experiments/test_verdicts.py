@@ -73,6 +73,8 @@ def test_a_guard_can_undo_a_claim():
     assert verdict_of(kept, **claim) == "holds"
     assert verdict_of(lost, **claim) == "does not"
     assert verdict_of(unsure, **claim) == "not decided"
+    same = results([0.1, -0.1, 0.0], metric="length_correct", accuracy=[-0.1, 0.1, 0.0])
+    assert verdict_of(same, **claim) == "does not"  # too small whatever became of accuracy
 
 
 def test_only_seeds_that_both_arms_have_are_paired():
