@@ -82,7 +82,9 @@ def run_dpo(
     worse = [maker.make(pair.rejected, rejected.sample(pair.rejected)) for pair in pairs]
     _refuse_unlearnable(stage, pairs, better, worse)
     maker.check_length([*better, *worse], stage.name)
-    plan = make_plan(stage, len(pairs), begun.first_step, begun.processes.count)
+    # As drawn: TRL's examples beside the pairs are a mean of each pass, not of the step.
+    drawn = [1] * len(pairs)
+    plan = make_plan(stage, drawn, begun.first_step, begun.processes.count)
     progress = Progress(
         stage, begun, run, measure=measure, notify=notify, names=NAMES, validate=dict, window=1,
         purse=purse,

@@ -54,7 +54,8 @@ def run_sft(
     examples = maker.make_all(traces, stage.name)
     maker.check_length(examples, stage.name)
     held_out = {n: maker.make_all(t, stage.name) for n, t in (validation or {}).items()}
-    plan = make_plan(stage, len(examples), begun.first_step, begun.processes.count)
+    lengths = [len(example.ids_T) for example in examples]
+    plan = make_plan(stage, lengths, begun.first_step, begun.processes.count)
     progress = Progress(
         stage, begun, run, measure=measure, notify=notify, names=NAMES, purse=purse,
         validate=lambda: _losses(begun.policy, held_out),
