@@ -92,9 +92,9 @@ class Bench:
         self.device = device
         self.sampling = Sampling(max_new_tokens=size.new_tokens)
 
-    def policy(self, *, checkpointing: bool = True) -> Policy:
+    def policy(self, *, checkpointing: bool = True, compiled: bool = False) -> Policy:
         settings = PolicyConfig(
-            dtype=self.size.dtype, gradient_checkpointing=checkpointing,
+            dtype=self.size.dtype, gradient_checkpointing=checkpointing, compile_layers=compiled,
             max_tokens_per_microbatch=16384 if checkpointing else 4096,
         )  # fmt: skip
         model = self.model(getattr(torch, self.size.dtype))
@@ -159,7 +159,7 @@ class Bench:
     def gradients(self) -> dict[str, Any]:
         """In a process of its own, whose memory is gone afterwards."""
         tests = str(ROOT / "tests" / "parity")
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:benchmark", tests]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         lines = done.stdout.strip().splitlines()
         return {"tests": lines[-1] if lines else done.stderr[-200:], "status": done.returncode}
@@ -169,6 +169,9 @@ class Bench:
 
     def update_with_activations_kept(self) -> dict[str, float]:
         return self.updates(self.policy(checkpointing=False))
+
+    def update_compiled(self) -> dict[str, float]:
+        return self.updates(self.policy(compiled=True))
 
     def updates(self, policy: Policy) -> dict[str, float]:
         optimiser = Optimiser(
@@ -364,16 +367,17 @@ def group_flops(model: Any, prompt: int, size: Size) -> float:
 
 
 PARTS = (
-    "matmul", "update", "trl with batched windows", "update with activations kept", "rollout",
-    "trl", "gradients",
+    "matmul", "update", "update compiled", "trl with batched windows",
+    "update with activations kept", "rollout", "trl", "gradients",
 )  # fmt: skip
 """In the order of what they tell."""
+GPU_ONLY = ("update compiled", "gradients")
 
 
 def with_ratios(found: dict[str, Any]) -> dict[str, Any]:
     """What the aims are stated in, where both sides were measured."""
     rate = found.get("matmul: TFLOPS")
-    for ours in ("update", "update with activations kept"):
+    for ours in ("update", "update compiled", "update with activations kept"):
         if rate and f"{ours}: model TFLOPS" in found:
             found[f"{ours}: share of the matmul rate"] = found[f"{ours}: model TFLOPS"] / rate
     for theirs in ("trl", "trl with batched windows"):
@@ -447,7 +451,7 @@ def main() -> None:
         parser.error("there is no GPU here; --tiny --device cpu shows that the script works")
     size = MINIATURE if arguments.tiny else LARGE
     # FlexAttention has no backward pass on a CPU.
-    names = [n for n in arguments.parts if arguments.device == "cuda" or n != "gradients"]
+    names = [n for n in arguments.parts if arguments.device == "cuda" or n not in GPU_ONLY]
     found = run_parts(size, arguments.device, names, arguments.minutes)
     date = datetime.now(UTC).date().isoformat()
     result = {

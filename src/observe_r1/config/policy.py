@@ -52,6 +52,9 @@ class PolicyConfig(Config):
     gradient_checkpointing: bool = False
     """Compute activations twice, keep them once: less memory, a third more time."""
 
+    compile_layers: bool = False
+    """Compile the layers (GPU only): faster steps, a first one that takes a minute or more."""
+
     attention: Literal["auto", "pieces", "blocks"] = "auto"
     """How packed rows are computed: ``pieces`` as ordinary SDPA calls, ``blocks`` as one
     FlexAttention call (GPU only). ``auto``: blocks on a GPU, pieces elsewhere."""

@@ -16,6 +16,7 @@ from torch import nn
 from observe_r1.config.policy import LoRA, PolicyConfig
 from observe_r1.errors import ModelError
 from observe_r1.policy import attention
+from observe_r1.policy.compiled import compile_layers
 from observe_r1.policy.family import (
     LANGUAGE_MODELS,
     Family,
@@ -155,6 +156,9 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
     if config.lora is not None:
         model = add_lora(model, config.lora)
     device = next(model.parameters()).device
+    if config.compile_layers:
+        check_compiling(device)
+        compile_layers(model)
     kernel = choose_kernel(config.attention, device)
     chunk = config.chunk_tokens(family.num_vocabulary)
     packed = PackedPolicy(model, family, chunk=chunk, kernel=kernel)
@@ -169,6 +173,16 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
         config=config,
         source=source,
     )
+
+
+def check_compiling(device: torch.device) -> None:
+    """Refuse to compile where it would be done again at every step."""
+    if device.type == "cpu":
+        raise ModelError(
+            "policy.compile_layers is true, but on a CPU rows are computed in pieces whose number "
+            "changes with every step, and each would be compiled anew. Leave it out, or train on "
+            "a GPU."
+        )
 
 
 def choose_kernel(attention: str, device: torch.device) -> Kernel:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from observe_r1.config.rollout import Sampling
 from observe_r1.policy.attention import placeholder
+from observe_r1.policy.compiled import as_written
 from observe_r1.policy.family import inner_model, output_head
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import EncodedPrompt
@@ -63,13 +64,18 @@ class Decoder:
         """Decode until every sequence has ended."""
         self._draw()
         self._count(1)
-        while not self._is_done():
-            if self._retire() or self.num_tokens > self.visible:
-                self._look_ahead()
-            times = min(self._steps_in_a_row(), self.sampling.max_new_tokens - self.num_tokens)
-            self.replay.run(self._step, times)
-            self._count(times)
+        with as_written(self.policy.config.compile_layers):
+            while not self._is_done():
+                self._go_on()
         return self.completions()
+
+    def _go_on(self) -> None:
+        """As many steps as can be taken without looking at what they drew."""
+        if self._retire() or self.num_tokens > self.visible:
+            self._look_ahead()
+        times = min(self._steps_in_a_row(), self.sampling.max_new_tokens - self.num_tokens)
+        self.replay.run(self._step, times)
+        self._count(times)
 
     def _prefill(self, prompts: list[EncodedPrompt], group_size: int) -> None:
         """One forward pass over all prompts; its cache is what every branch reads."""

@@ -327,7 +327,9 @@ def test_the_longest_examples_of_a_step_come_first() -> None:
 
 def test_a_step_that_processes_cannot_share_is_refused() -> None:
     assert (
-        make_plan(stage(1, examples_per_step=6, examples_per_pass=4), [1] * 6, 0, 1).examples_per_pass
+        make_plan(
+            stage(1, examples_per_step=6, examples_per_pass=4), [1] * 6, 0, 1
+        ).examples_per_pass
         == 3
     )
     with pytest.raises(ConfigError, match="3 processes cannot share evenly"):

@@ -45,7 +45,8 @@ KNOWN: dict[type[Config], set[str]] = {
     },
     PolicyConfig: {
         "lora", "freeze_vision", "freeze_aligner", "freeze_language", "dtype",
-        "gradient_checkpointing", "attention", "max_tokens_per_microbatch", "logprob_chunk_tokens",
+        "gradient_checkpointing", "compile_layers", "attention", "max_tokens_per_microbatch",
+        "logprob_chunk_tokens",
     },
     LoRA: {"rank", "alpha", "dropout", "targets"},
 }  # fmt: skip
