@@ -133,15 +133,10 @@ def work(urls: Sequence[str], store: str, folder: Path, settings: dict[str, Any]
 
 
 def timed(workers: Sequence[Sequence[str]], settings: dict[str, Any]) -> float:
-    """Seconds until a probe is done by one worker a list of addresses; starting them is not
-    counted."""
+    """Seconds until a probe is done by one worker a list of addresses, each a process; starting
+    them is not counted."""
     with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        if len(workers) == 1:
-            started = time.perf_counter()
-            work(workers[0], str(base / "store"), base / "unsent", settings)
-            return time.perf_counter() - started
-        go = base / "go"
+        go = Path(folder) / "go"
         processes = [
             subprocess.Popen(
                 [sys.executable, __file__, "--work", *urls, "--folder", folder, "--settings",
@@ -158,11 +153,19 @@ def timed(workers: Sequence[Sequence[str]], settings: dict[str, Any]) -> float:
         return time.perf_counter() - started
 
 
+def own_seconds(url: str, settings: dict[str, Any]) -> float:
+    """Processor time of a worker in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.process_time()
+        work([url], f"{folder}/store", Path(folder) / "unsent", settings)
+        return time.process_time() - started
+
+
 def be_worker(arguments: argparse.Namespace) -> None:
     base, settings = Path(arguments.folder), json.loads(arguments.settings)
     from observe_r1.data.puzzles import held_out
 
-    held_out(settings["questions"])  # drawn before the clock starts, as the single worker's are
+    held_out(settings["questions"])  # drawn before the clock starts
     import observe_r1.probe.shared
     import observe_r1.rollout.endpoint  # noqa: F401
 
@@ -212,10 +215,8 @@ def main() -> None:
     work_once = settings | {"questions": 4, "repeats": 1}
     with ExitStack() as stack:
         at_once = stack.enter_context(waiting_server(arguments, 0.0))
-        timed([[at_once]], work_once)  # what is imported and drawn the first time
-        started = time.process_time()
-        timed([[at_once]], settings)
-        own = (time.process_time() - started) / (8 * arguments.questions)
+        own_seconds(at_once, work_once)  # what is imported and drawn the first time
+        own = own_seconds(at_once, settings) / (8 * arguments.questions)
         print(f"the client's own time  {1000 * own:.2f} ms a request (wanted: under 2)", flush=True)
     with ExitStack() as stack:
         urls = [stack.enter_context(waiting_server(arguments, arguments.latency)) for _ in "ab"]
