@@ -179,6 +179,7 @@ class Bench:
             sampling=self.sampling, system_prompt=small.SYSTEM, total_updates=1000,
         )  # fmt: skip
         optimiser.rehearses = False  # the batches are the worst case
+        self.ask(SharedPrefillEngine(policy), self.samples(0)[:1], 0)  # as training does, first
         self.forget_peak()
         times = []
         computed = unique = 0

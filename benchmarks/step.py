@@ -223,7 +223,10 @@ def environment(**values: str | None) -> Iterator[None]:
     """What a process that is started meanwhile inherits; None: not set."""
     before = dict(os.environ)
     for name, value in values.items():
-        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     try:
         yield
     finally:
@@ -237,8 +240,8 @@ def take_steps(name: str, tokens: int, threads: int, settled: bool, pipe: Connec
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
         step = SIDES[name](tokens, folder)
-        while True:
-            pipe.send(step(pipe.recv()))
+        while (number := pipe.recv()) is not None:
+            pipe.send(step(number))
 
 
 def measure(tokens: int, repeats: int, threads: int, *, equal: bool) -> dict[str, float]:
@@ -251,7 +254,8 @@ def measure(tokens: int, repeats: int, threads: int, *, equal: bool) -> dict[str
                 if number:
                     seconds.setdefault(f"{name}/{part}", []).append(value)
     for side in sides.values():
-        side.process.terminate()
+        side.pipe.send(None)
+        side.process.join()
     found = {name: statistics.median(values) for name, values in seconds.items()}
     for name in [name for name in seconds if name.endswith("/step")]:
         found[f"{name}, least"], found[f"{name}, most"] = min(seconds[name]), max(seconds[name])

@@ -9,9 +9,9 @@ import os
 
 # glibc's numbers for ``mallopt``, from its malloc.h.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-NEVER = 2**31 - 1
-LARGEST_KEPT = 256 * 2**20
-"""Bytes; larger arrays go back to the system one by one, as all above 32 MB would."""
+NEVER = -1
+LARGEST_KEPT = (256 * 2**20, 32 * 2**20)
+"""Bytes; larger arrays go back to the system one by one. Before 2.35 glibc took 32 MB at most."""
 
 
 def settle_process() -> None:
@@ -30,10 +30,17 @@ def keep_freed_memory() -> bool:
     that is 60,000 pages and a tenth of its time. Says whether it could; other C libraries are left
     as they are.
     """
-    if any(name.startswith("MALLOC_") for name in os.environ):
+    if _user_has_said():
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(MMAP_THRESHOLD, LARGEST_KEPT) and mallopt(TRIM_THRESHOLD, NEVER))
+    keeps = any(mallopt(MMAP_THRESHOLD, size) for size in LARGEST_KEPT)
+    return bool(mallopt(TRIM_THRESHOLD, NEVER)) and keeps
+
+
+def _user_has_said() -> bool:
+    """glibc has two ways to be told in the environment."""
+    by_name = any(name.startswith("MALLOC_") for name in os.environ)
+    return by_name or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")

@@ -9,8 +9,8 @@ from observe_r1.config_base import Config
 LOGITS_AT_ONCE = 2**24
 """Numbers, 64 MB of float32."""
 LONGEST_BUNDLE = 512
-"""Tokens of completions that attend side by side on a CPU; beyond it the prompt's keys are a small
-part of the work anyway."""
+"""Tokens of completions that attend side by side in ``pieces``; beyond it the prompt's keys are a
+small part of the work anyway. Here because the plan counts with it too."""
 
 
 class LoRA(Config):
@@ -53,7 +53,8 @@ class PolicyConfig(Config):
     """Compute activations twice, keep them once: less memory, a third more time."""
 
     compile_layers: bool = False
-    """Compile the layers (GPU only): faster steps, a first one that takes a minute or more."""
+    """Compile norms and MLPs of all layers (CUDA only): faster steps, a first one that takes a
+    minute or more. Not yet measured on a GPU."""
 
     attention: Literal["auto", "pieces", "blocks"] = "auto"
     """How packed rows are computed: ``pieces`` as ordinary SDPA calls, ``blocks`` as one

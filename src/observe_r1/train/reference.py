@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from observe_r1.policy.compiled import compile_layers
 from observe_r1.policy.load import Policy
 from observe_r1.train.rows import CreditRow, fill_microbatches
 
@@ -21,6 +22,8 @@ class Reference:
         self.module: nn.Module = policy.packed
         if not self.has_adapters:
             self.module = copy.deepcopy(policy.packed).requires_grad_(False).eval()
+            if policy.config.compile_layers:  # or its rounding would be another than the policy's
+                compile_layers(self.module)
             if (
                 policy.packed.vision.keeps_features
             ):  # of the same frozen tower: encoded once for both

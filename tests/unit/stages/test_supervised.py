@@ -303,20 +303,19 @@ def test_perplexity_and_length_are_measured_where_unknown(model: str) -> None:
 
 
 def test_the_order_of_examples_is_a_function_of_the_seed() -> None:
-    ten = [1] * 10
-    whole = make_plan(stage(6), ten, 0, 1)
-    rest = make_plan(stage(6), ten, 4, 1)
+    whole = make_plan(stage(6), 10, 0, 1)
+    rest = make_plan(stage(6), 10, 4, 1)
     assert whole.order[16:] == rest.order
     assert sorted(whole.order[:10]) == list(range(10)), "a pass sees every example once"
     assert whole.order[:10] != tuple(range(10))
-    assert make_plan(stage(6, seed=1), ten, 0, 1).order != whole.order
+    assert make_plan(stage(6, seed=1), 10, 0, 1).order != whole.order
     epochs = SFTStage(epochs=2, examples_per_step=4)
-    assert make_plan(epochs, ten, 0, 1).total_steps == 5
+    assert make_plan(epochs, 10, 0, 1).total_steps == 5
 
 
 def test_the_longest_examples_of_a_step_come_first() -> None:
     lengths = [9, 1, 8, 2, 7, 3, 6, 4, 5, 10]
-    drawn, plan = (make_plan(stage(3), found, 0, 1).order for found in ([1] * 10, lengths))
+    drawn, plan = (make_plan(stage(3), 10, 0, 1, found).order for found in (None, lengths))
     a_step = stage(3).examples_per_step
     for first in range(0, len(plan), a_step):
         step = plan[first : first + a_step]
@@ -327,13 +326,11 @@ def test_the_longest_examples_of_a_step_come_first() -> None:
 
 def test_a_step_that_processes_cannot_share_is_refused() -> None:
     assert (
-        make_plan(
-            stage(1, examples_per_step=6, examples_per_pass=4), [1] * 6, 0, 1
-        ).examples_per_pass
+        make_plan(stage(1, examples_per_step=6, examples_per_pass=4), 6, 0, 1).examples_per_pass
         == 3
     )
     with pytest.raises(ConfigError, match="3 processes cannot share evenly"):
-        make_plan(stage(1), [1] * 4, 0, 3)
+        make_plan(stage(1), 4, 0, 3)
 
 
 def test_traces_with_nothing_to_learn_are_refused(model: str, tmp_path: Path) -> None:

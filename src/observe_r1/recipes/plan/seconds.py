@@ -194,13 +194,19 @@ class StepClock:
         """How many tokens one of a row is scored against: half of its completion where the kernel
         leaves out the rest, its whole bundle where it does not (``policy/pieces.py``)."""
         prompt, own = self.work.lengths.prompt, self.work.completion
-        beside = own / 2 if self.device.overlaps else own * self._in_bundle(prompt, own)
+        beside = own / 2 if self._in_blocks else own * self._in_bundle(prompt, own)
         seen = prompt * prompt / 2 + self.work.group * own * (prompt + beside)
         return seen / max(self.work.row, 1)
 
     def _in_bundle(self, prompt: int, own: int) -> int:
         """Completions of one bundle."""
-        return max(1, min(self.work.group, min(prompt, LONGEST_BUNDLE) // own))
+        fed = max(1, own - 1)  # nothing follows the last token
+        return max(1, min(self.work.group, min(prompt, LONGEST_BUNDLE) // fed))
+
+    @property
+    def _in_blocks(self) -> bool:
+        wanted = self.stage.policy.attention
+        return self.device.overlaps if wanted == "auto" else wanted == "blocks"
 
     def _reference(self) -> float:
         if not self.stage.loss.kl.coefficient:
