@@ -222,10 +222,10 @@ def main() -> None:
         urls = [stack.enter_context(waiting_server(arguments, arguments.latency)) for _ in "ab"]
         results.append(compare("waiting servers", urls, settings))
     if arguments.real:
-        import fakes
+        from observe_r1.policy.load import resolve_model
 
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            model = fakes.save_tiny(folder)
+        model = resolve_model("tiny")  # a random one would write image pads, and end its server
+        with ExitStack() as stack:
             urls = [stack.enter_context(real_server(model, core)) for core in range(2)]
             real = settings | {"questions": arguments.real_questions, "model": model,
                                "concurrency": 2}  # fmt: skip

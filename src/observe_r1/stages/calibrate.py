@@ -225,7 +225,8 @@ def _shares_of(device: Measured, policy: Policy, clock: Clock) -> dict[Part, flo
         return prompted - started, generated - prompted, clock() - generated
 
     parts(0)
-    prompted, drawn, trained = (min(found) for found in zip(*map(parts, range(1, 5)), strict=True))
+    measured = zip(*map(parts, range(1, 6)), strict=True)
+    prompted, drawn, trained = (statistics.median(found) for found in measured)
     image = statistics.mean(int((prompt.blocks_L >= 0).sum()) for prompt in prompts)
     lengths = Lengths(
         text=round(statistics.mean(prompt.length for prompt in prompts) - image),
