@@ -67,7 +67,11 @@ def server(command: Sequence[str], port: int, core: int | None = None) -> Iterat
     """A server process until the end of the block, on one core if told."""
     import httpx
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    # Asked for its models, transformers serve looks through a cache, and fails where there is none.
+    cache = tempfile.TemporaryDirectory()
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": cache.name,
+    }  # fmt: skip
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -89,6 +93,7 @@ def server(command: Sequence[str], port: int, core: int | None = None) -> Iterat
     finally:
         process.terminate()
         process.wait(30)
+        cache.cleanup()
 
 
 def waiting_server(arguments: argparse.Namespace, latency: float) -> Any:
