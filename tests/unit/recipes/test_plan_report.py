@@ -136,3 +136,23 @@ def test_a_measured_machine_reads_its_grid_and_computes_one_thing_after_the_othe
     parts = make_plan(stage(engine={"type": "shared_prefill"}), tiny, shared, lengths=LENGTHS)
     times = {name: parts.phases[name] / seconds for name, seconds in plan.phases.items()}
     assert times == {name: pytest.approx(4.0 if name == "decode" else 1.0) for name in times}
+
+
+def test_pieces_score_whole_bundles_and_blocks_do_not():
+    device = Measured(
+        memory_gb=24, threads=2, rows=(1, 100), sides=(10, 1000),
+        products=((1e-12, 1e-12), (1e-12, 1e-12)), numbers=(10, 1000), moves=(1e-12, 1e-12),
+        attention_flops=1e9, layer_seconds=0.0, backward_layer_seconds=0.0,
+        decode_layer_seconds=0.0,
+    )  # fmt: skip
+    lengths = Lengths(text=64, image=0, completion=9, longest=9)
+
+    def forward(kernel):
+        asked = stage(group_size=8, policy={"attention": kernel, "gradient_checkpointing": False})
+        return make_plan(asked, find_shape("tiny"), device, lengths=lengths).phases["forward"]
+
+    # 64 tokens hold 8 completions of which 8 tokens are fed: one bundle, 72 tokens seen beside.
+    prompt, answers = 64 * 64 / 2, 8 * 9
+    in_blocks, in_pieces = prompt + answers * (64 + 9 / 2), prompt + answers * (64 + 9 * 8)
+    assert forward("pieces") / forward("blocks") == pytest.approx(in_pieces / in_blocks, rel=1e-3)
+    assert forward("auto") == forward("pieces")  # it is no GPU
