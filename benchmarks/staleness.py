@@ -4,8 +4,9 @@
     python benchmarks/staleness.py --steps 4 --questions 8 --staleness 0 1    # does it run?
 
 Rollouts are drawn ahead by the same process (``rl.staleness``), so accuracy is what a sampler on
-a device of its own would give. Wall time is not, and is reckoned from the measured phases: a step
-that trains on fresh rollouts takes generate + the rest; one that does not, the longer of the two.
+a device of its own would give. Wall time is not, and is reckoned from each run's own phases: a step
+that trains on fresh rollouts takes generate + the rest; one that does not, the longer of the two,
+so a busy machine changes both alike.
 Beside it, ``--uncorrected``: the same without truncated importance weights.
 
 Runs are kept in ``--out``: what is finished is not done again.
@@ -49,48 +50,58 @@ def run_arm(out: Path, staleness: int, seed: int, corrected: bool, arguments: An
 
 
 def read_arm(folder: Path, staleness: int) -> dict[str, Any]:
-    """Accuracy and reckoned seconds of every measurement of one run."""
+    """Accuracy of every measurement of one run, and when it would have been there."""
     from observe_r1.records import read_rows
 
-    curve, seconds = [], 0.0
+    curve, together, apart = [], 0.0, 0.0
     for row in read_rows(folder / "metrics.jsonl"):
         rollout = sum(row.get(name, 0.0) for name in ROLLOUT)
         training = sum(row.get(name, 0.0) for name in TRAINING)
-        seconds += max(rollout, training) if staleness else rollout + training
+        together += rollout + training
+        apart += max(rollout, training) if staleness else rollout + training
         if "eval/accuracy" in row:
-            curve.append((row["step"], seconds, row["eval/accuracy"]))
+            curve.append((row["step"], row["eval/accuracy"]))
         last = row
     return {
         "curve": curve,
-        "accuracy": curve[-1][2],
-        "seconds": seconds,
+        "accuracy": curve[-1][1],
+        "time": apart / together,
         "mismatch": last.get("mismatch/kl", 0.0),
         "staleness": last["staleness"],
     }
 
 
-def accuracy_at(arm: dict[str, Any], seconds: float) -> float:
-    """The last measurement that was there by then."""
-    known = [accuracy for _, at, accuracy in arm["curve"] if at <= seconds]
+def accuracy_by(arm: dict[str, Any], fresh_steps: float) -> float:
+    """The last measurement that was there when a run on fresh rollouts made that many steps."""
+    known = [right for step, right in arm["curve"] if step * arm["time"] <= fresh_steps]
     return known[-1] if known else 0.0
 
 
-def table(arms: dict[str, list[dict[str, Any]]], budget: float) -> list[str]:
-    """A row an arm: means over seeds, and their standard error."""
+def with_error(values: list[float]) -> str:
+    """Mean and standard error, in per cent."""
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{100 * statistics.mean(values):.1f} ± {100 * error:.1f}"
+
+
+def table(arms: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """A row an arm: means over seeds with their standard errors, and seed by seed the difference
+    to the first arm."""
+    fresh, *_ = arms.values()
+    fastest = min(arm["curve"][-1][0] * arm["time"] for found in arms.values() for arm in found)
     lines = [
-        "| rollouts | accuracy at the end | seconds "
-        f"| accuracy after {budget:.0f} s | KL of sampler |",
-        "|---|---|---|---|---|",
+        "| rollouts | accuracy at the end | more than the first | time of a step "
+        f"| accuracy in the time of {fastest:.0f} fresh steps | KL of sampler |",
+        "|---|---|---|---|---|---|",
     ]
     for name, found in arms.items():
-        ends = [arm["accuracy"] for arm in found]
-        error = statistics.stdev(ends) / len(ends) ** 0.5 if len(ends) > 1 else float("nan")
-        in_time = statistics.mean(accuracy_at(arm, budget) for arm in found)
-        seconds = statistics.mean(arm["seconds"] for arm in found)
-        mismatch = statistics.mean(arm["mismatch"] for arm in found)
+        gains = [
+            arm["accuracy"] - other["accuracy"] for arm, other in zip(found, fresh, strict=True)
+        ]
         lines.append(
-            f"| {name} | {100 * statistics.mean(ends):.1f} ± {100 * error:.1f} | {seconds:.0f} | "
-            f"{100 * in_time:.1f} | {mismatch:.2g} |"
+            f"| {name} | {with_error([arm['accuracy'] for arm in found])} | {with_error(gains)} "
+            f"| {statistics.mean(arm['time'] for arm in found):.2f} "
+            f"| {with_error([accuracy_by(arm, fastest) for arm in found])} "
+            f"| {statistics.mean(arm['mismatch'] for arm in found):.2g} |"
         )
     return lines
 
@@ -114,10 +125,9 @@ def main() -> None:
             name = f"{staleness} updates old{'' if corrected else ', uncorrected'}"
             folder = run_arm(arguments.out, staleness, seed, corrected, arguments)
             arms.setdefault(name, []).append(read_arm(folder, staleness))
-    budget = min(arm["seconds"] for found in arms.values() for arm in found)
-    print("\n".join(table(arms, budget)))
+    print("\n".join(table(arms)))
     if arguments.json:
-        print(json.dumps({"budget": budget, "arms": arms}))
+        print(json.dumps(arms))
 
 
 if __name__ == "__main__":
