@@ -67,8 +67,9 @@ class RLStage(TrainingStage, Scoring, Weighting):
 
     staleness: int = Field(default=0, ge=0)
     """How many steps ahead rollouts are drawn, and how many updates old they may be when they are
-    trained on: 0, by the newest weights; 1, one step behind, as with a sampler of its own. Their
-    tokens are weighted by ``loss.truncated_importance``."""
+    trained on: 0, by the newest weights; 1, one step behind. ``engine.type=vllm_server`` then draws
+    while the policy trains; other engines share its devices and gain nothing. Old tokens are
+    weighted by ``loss.truncated_importance``."""
 
     redraw: Redraw = Redraw()
     """What happens to the places of rejected groups."""

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from threading import Lock
 from typing import Any
 
 import torch
@@ -119,8 +120,13 @@ class PromptEncoder:
         self.cache_bytes = cache_bytes
         self._kept: OrderedDict[tuple[Any, ...], EncodedPrompt] = OrderedDict()
         self._kept_bytes = 0
+        self._lock = Lock()  # tokenizers refuse two threads; rollouts drawn ahead have their own
 
     def __call__(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
+        with self._lock:
+            return self._find(sample, system_prompt)
+
+    def _find(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
         key = (system_prompt, sample.question, sample.options, sample.images)
         if key in self._kept:
             self._kept.move_to_end(key)

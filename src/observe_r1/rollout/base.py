@@ -10,6 +10,9 @@ from observe_r1.types import RolloutGroup, Sample
 class RolloutEngine(Protocol):
     """Draws completions; used for rollouts, probing and evaluation alike."""
 
+    is_apart: bool
+    """Whether it has devices of its own, and may generate in a thread while the policy trains."""
+
     def generate(
         self,
         samples_P: Sequence[Sample],

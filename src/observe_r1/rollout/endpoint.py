@@ -26,6 +26,8 @@ class EndpointEngine:
         engine = EndpointEngine(Endpoint(base_url=("http://gpu-1:8000/v1", "http://gpu-2:8000/v1")))
     """
 
+    is_apart = True
+
     def __init__(self, config: Endpoint) -> None:
         self.client = EndpointClient(
             config.urls,

@@ -22,6 +22,8 @@ from observe_r1.types import Completion, RolloutGroup, Sample
 class SharedPrefillEngine:
     """Generates with the policy's own weights, or with those of a replica when it is sharded."""
 
+    is_apart = False
+
     def __init__(self, policy: Policy, config: SharedPrefill | None = None) -> None:
         self.policy = policy
         self.config = config or SharedPrefill()

@@ -49,6 +49,8 @@ CPU_LENGTH = 8192
 class VLLMEngine:
     """Holds a vLLM model that follows the policy's weights."""
 
+    is_apart = False
+
     def __init__(self, policy: Policy, config: VLLM | None = None) -> None:
         self.policy = policy
         self.config = config or VLLM()

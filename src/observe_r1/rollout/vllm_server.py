@@ -44,6 +44,8 @@ NEVER = -100.0
 class VLLMServerEngine:
     """A server that follows the policy's weights. Each process of a launch asks for its share."""
 
+    is_apart = True
+
     def __init__(self, policy: Policy, config: VLLMServer | None = None) -> None:
         self.policy = policy
         self.config = config or VLLMServer()

@@ -113,7 +113,7 @@ def _build_parts(
         policy=policy,
         engine=engine,
         curriculum=build_curriculum(stage.curriculum, samples, stage.seed),
-        ahead=Ahead(stage.staleness, max_steps),
+        ahead=Ahead(stage.staleness, max_steps, beside=engine.is_apart),
         optimiser=Optimiser(
             policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
             system_prompt=prompt, total_updates=max_steps * stage.optimizer.updates_per_rollout,

@@ -3,11 +3,13 @@
     staleness 0    draw 1 │ train 1 │ draw 2 │ train 2 │ …        always by the newest weights
     staleness 1    draw 1 │ draw 2 │ train 1 │ draw 3 │ train 2 │ …
                               └────────────────▶ trained on by weights one update newer
+    beside         draw 1 │ train 1 │ train 2 │ …         a sampler on devices of its own
+                          │ draw 2  │ draw 3  │           does both at once
 
-This is what a sampler on a device of its own would bring while the trainer trains, in the same
-order and with the same numbers, so it shows what staleness costs in accuracy. A group's
-``policy_version`` counts the updates its weights had seen; what is older than the bound is
-recorded, never trained on.
+Beside, whichever is slower is waited for before weights are handed over; so draws are made in the
+same order and by the same weights, and a run on one device shows what staleness costs in accuracy.
+A group's ``policy_version`` counts the updates its weights had seen; what is older than the bound
+is recorded, never trained on.
 
 What was drawn and not yet trained on is part of a checkpoint, so a run that is stopped and resumed
 leaves no trace.
@@ -15,6 +17,7 @@ leaves no trace.
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -40,20 +43,30 @@ class Ahead:
         draw = ahead.take(7, draw_step)     # draws step 8, hands out what was drawn for step 7
     """
 
-    def __init__(self, staleness: int = 0, last_step: int = 0) -> None:
+    def __init__(self, staleness: int = 0, last_step: int = 0, *, beside: bool = False) -> None:
+        """``beside``: the sampler can go on while the policy trains; later steps are then drawn in
+        a thread, and ``wait`` must be called before it is given new weights."""
         self.staleness = staleness
         self.last_step = last_step
-        self._waiting: deque[tuple[int, Draw]] = deque()
+        self._thread = ThreadPoolExecutor(1, "draws") if beside and staleness else None
+        self._waiting: deque[tuple[int, Future[Draw]]] = deque()
 
     def take(self, step: int, draw: DrawStep) -> Draw:
         """The draw of ``step``, whose weights have seen ``step - 1`` updates."""
         until = max(step, min(step + self.staleness, self.last_step))
         first = self._waiting[-1][0] + 1 if self._waiting else step
         for number in range(first, until + 1):
-            self._waiting.append((number, draw(number)))
-        _, found = self._waiting.popleft()
+            thread = self._thread if number > step else None
+            begun = thread.submit(draw, number) if thread else ready(draw(number))
+            self._waiting.append((number, begun))
+        found = self._waiting.popleft()[1].result()
         found.weighted_P = reject_stale(found.weighted_P, step - 1, self.staleness)
         return found
+
+    def wait(self) -> None:
+        """Until nothing is being drawn; an error of a draw is raised here."""
+        for _, begun in self._waiting:
+            begun.result()
 
     def state_dict(self) -> list[dict[str, Any]]:
         """What waits, in plain JSON; samples by their ids."""
@@ -64,7 +77,7 @@ class Ahead:
                 "is_exhausted": draw.is_exhausted,
                 "groups": [_to_json(group) for group in draw.weighted_P],
             }
-            for step, draw in self._waiting
+            for step, draw in ((step, begun.result()) for step, begun in self._waiting)
         ]
 
     def load_state_dict(self, state: list[dict[str, Any]], find: FindSamples) -> None:
@@ -74,7 +87,14 @@ class Ahead:
                 weighted_P=[_from_json(group, samples) for group in saved["groups"]],
                 rounds=saved["rounds"], is_exhausted=saved["is_exhausted"],
             )  # fmt: skip
-            self._waiting.append((saved["step"], draw))
+            self._waiting.append((saved["step"], ready(draw)))
+
+
+def ready(draw: Draw) -> Future[Draw]:
+    """What is drawn already, as what is still being drawn."""
+    found: Future[Draw] = Future()
+    found.set_result(draw)
+    return found
 
 
 def age(group: WeightedGroup, version: int) -> int:

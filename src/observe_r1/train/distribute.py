@@ -59,6 +59,11 @@ class Processes:
         started = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if started else 0
         self.count = dist.get_world_size() if started else 1
+        # Rollouts are gathered over lines of their own: they may be drawn beside an update, whose
+        # messages they must not meet.
+        self._draws = (
+            dist.new_group(timeout=peer_timeout(), backend="gloo") if self.count > 1 else None
+        )
 
     @classmethod
     def launched(cls) -> "Processes":
@@ -103,16 +108,19 @@ class Processes:
 
     def gather(self, mine: Sequence[T]) -> list[T]:
         """The inverse of ``share``: all items in their first order, on every process."""
-        parts = self.gather_objects(list(mine))
+        parts = self._gather(list(mine), self._draws)
         total = sum(len(part) for part in parts)
         return [parts[i % self.count][i // self.count] for i in range(total)]
 
     def gather_objects(self, mine: T) -> list[T]:
         """Everyone's, by rank, on every process."""
+        return self._gather(mine)
+
+    def _gather(self, mine: T, group: dist.ProcessGroup | None = None) -> list[T]:
         if self.count == 1:
             return [mine]
         parts: list[Any] = [None] * self.count
-        dist.all_gather_object(parts, mine)
+        dist.all_gather_object(parts, mine, group)
         return parts
 
     def from_main(self, make: Callable[[], T]) -> T:

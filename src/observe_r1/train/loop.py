@@ -61,6 +61,8 @@ def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
             break
         with clock.phase("optimise"):
             outcome = parts.optimiser.update(draw.weighted_P)
+        with clock.phase("wait"):  # for what is drawn beside the update
+            parts.ahead.wait()
         with clock.phase("sync"):
             parts.engine.sync(parts.policy, step)
         state.health.observe(draw.scored_P, had_signal=outcome.had_signal, finite=outcome.finite)

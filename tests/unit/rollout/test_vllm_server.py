@@ -248,19 +248,24 @@ def test_a_server_follows_adapters(served: VLLMServer) -> None:
 
 @real
 @theirs
-def test_three_steps_of_training_with_a_server(served: VLLMServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_three_steps_of_training_with_a_server(
+    served: VLLMServer, tmp_path: Path, staleness: int
+) -> None:
+    """One step behind, the server draws while the update runs, and takes no weights meanwhile."""
     reward = Path(__file__).parents[1] / "train" / "vowel_reward.py"
     stage = RLStage.build(
         {
             "prompts_per_step": 2, "group_size": 3, "max_steps": 3, "system_prompt": "count",
             "rewards": [{"type": "user", "path": f"{reward}:evenness"}],
             "sampling": {"max_new_tokens": 8, "temperature": 1.5}, "engine": served.model_dump(),
-            "loss": {"type": "clipped"}, "optimizer": {"lr": 1e-3},
+            "loss": {"type": "clipped"}, "optimizer": {"lr": 1e-3}, "staleness": staleness,
         },
         "test",
     )  # fmt: skip
     run_rl(stage, model=MODEL, samples=SAMPLES, run=tmp_path)
     rows = list(read_rows(tmp_path / "metrics.jsonl"))
     assert [row["step"] for row in rows] == [1, 2, 3]
-    measured = [row["mismatch/logprob"] for row in rows if "mismatch/logprob" in row]
-    assert measured and max(measured) < 1e-3
+    assert [row["staleness"] for row in rows] == [0, staleness, staleness]
+    fresh = [row["mismatch/logprob"] for row in rows if row["staleness"] == 0]
+    assert fresh and max(fresh) < 1e-3

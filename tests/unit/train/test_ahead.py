@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from test_resume import SAMPLES, assert_equal_runs, rows, stage
 
 import fakes
 from observe_r1.data.store import read_samples, write_samples
+from observe_r1.errors import EngineError
 from observe_r1.stages.rl import find_samples, run_rl
 from observe_r1.train.ahead import Ahead, reject_stale
 from observe_r1.train.draw import Draw
@@ -45,15 +47,47 @@ class Drawer:
             assert found.scored.rollout.step == step
             ages.append(step - 1 - found.scored.rollout.policy_version)
             self.order.append(f"train {step}")
+            ahead.wait()
             self.trained += 1
         return ages
 
 
+@pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize(
     ("staleness", "ages"), [(0, [0, 0, 0, 0, 0]), (1, [0, 1, 1, 1, 1]), (3, [0, 1, 2, 3, 3])]
 )
-def test_every_step_trains_on_its_own_draw_and_none_is_older_than_said(staleness, ages):
-    assert Drawer().train(Ahead(staleness, 5), range(1, 6)) == ages
+def test_every_step_trains_on_its_own_draw_and_none_is_older_than_said(staleness, ages, beside):
+    drawer = Drawer()
+    assert drawer.train(Ahead(staleness, 5, beside=beside), range(1, 6)) == ages
+    drawn = [entry for entry in drawer.order if entry.startswith("draw")]
+    assert drawn == [f"draw {step}" for step in range(1, 6)]
+
+
+def test_a_sampler_of_its_own_draws_the_next_step_while_this_one_trains():
+    is_training = threading.Event()
+
+    def draw(step: int) -> Draw:
+        if step > 1:  # answers only once the first step trains: drawn at once, it never would
+            assert is_training.wait(30)
+        return Draw([group(step)], 1)
+
+    ahead = Ahead(1, 2, beside=True)
+    ahead.take(1, draw)
+    is_training.set()
+    ahead.wait()
+    assert [draw["step"] for draw in ahead.state_dict()] == [2]
+
+
+def test_an_error_of_a_draw_beside_an_update_is_raised_before_weights_are_handed_over():
+    def draw(step: int) -> Draw:
+        if step > 1:
+            raise EngineError("the server is gone")
+        return Draw([group(step)], 1)
+
+    ahead = Ahead(1, 2, beside=True)
+    ahead.take(1, draw)
+    with pytest.raises(EngineError, match="gone"):
+        ahead.wait()
 
 
 def test_one_step_behind_draws_the_next_before_it_trains_and_none_beyond_the_end():
