@@ -16,6 +16,10 @@ from typing import Any
 
 from observe_r1.config.explain import build
 from observe_r1.config.run import RunConfig
+from observe_r1.config.sample import SampleStage
+from observe_r1.config.stages import Stage
+from observe_r1.config.teach import TeachStage
+from observe_r1.data.traces import TRACES
 from observe_r1.errors import RunError
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import detect_machine
@@ -38,6 +42,8 @@ DONE = "done.json"
 ENVIRONMENT = "env.json"
 LIMITS = ("max_steps", "max_minutes", "eval_every", "save_every", "keep_checkpoints")
 """Stage settings that a resumed run may have otherwise: they do not change what a step does."""
+KEEPING = ("filters", "transforms", "at_least")
+"""What becomes of drawn responses: may be otherwise as long as no stage has begun from them."""
 
 
 def train(
@@ -99,7 +105,7 @@ def check_can_start(run: RunConfig, out: Path, resume: bool) -> None:
     locate_model(run.model)
     check_inputs(run)
     if resume:
-        _check_same_run(run, load_run_config(out))
+        _check_same_run(run, load_run_config(out), out)
         _check_limits(run, out)
     else:
         _refuse_occupied(out)
@@ -174,9 +180,9 @@ def load_run_config(out: Path) -> RunConfig:
     return build(RunConfig, read_json(path), f"{path}")
 
 
-def _check_same_run(run: RunConfig, there: RunConfig) -> None:
+def _check_same_run(run: RunConfig, there: RunConfig, out: Path) -> None:
     """A resumed run must do what the first part did; limits and rhythms may differ."""
-    changed = _differences(_identity(run), _identity(there))
+    changed = _differences(_identity(run, out), _identity(there, out))
     if changed:
         lines = "\n".join(f"  {key}: {then} then, {now} now" for key, now, then in changed)
         raise RunError(
@@ -204,9 +210,22 @@ def _check_limits(run: RunConfig, out: Path) -> None:
         (folder / DONE).unlink()
 
 
-def _identity(run: RunConfig) -> dict[str, Any]:
-    stages = {stage.name: stage.model_dump(mode="json", exclude={*LIMITS}) for stage in run.stages}
+def _identity(run: RunConfig, out: Path) -> dict[str, Any]:
+    still = {stage.name: still_free(stage, folder) for folder, stage in stage_folders(run, out)}
+    stages = {
+        stage.name: stage.model_dump(mode="json", exclude={*LIMITS, *still.get(stage.name, ())})
+        for stage in run.stages
+    }
     return {"recipe": run.recipe, "model": run.model, "data": run.data, **stages}
+
+
+def still_free(stage: Stage, folder: Path) -> tuple[str, ...]:
+    """Settings of a stage that has no traces yet, which what it has drawn does not depend on: so
+    filters that left nothing can be loosened, or more be drawn."""
+    if not isinstance(stage, SampleStage | TeachStage) or (folder / TRACES).exists():
+        return ()
+    in_rounds = stage.attempts_per_round is not None  # else all attempts are one draw
+    return (*KEEPING, "attempts", "wanted") if in_rounds else KEEPING
 
 
 def _differences(

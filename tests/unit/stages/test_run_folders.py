@@ -4,11 +4,17 @@ import pytest
 
 from observe_r1.config.run import RunConfig
 from observe_r1.data.store import write_samples
+from observe_r1.data.traces import read_traces
 from observe_r1.errors import DataError, ModelError, RunError
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import Machine
 from observe_r1.recipes.resolve import Choice, resolve
-from observe_r1.stages.pipeline import check_can_start, claimed_run_folder, load_run_config
+from observe_r1.stages.pipeline import (
+    check_can_start,
+    claimed_run_folder,
+    load_run_config,
+    run_recipe,
+)
 from observe_r1.stages.questions import content_hash, correct_length, refuse_overlap
 from observe_r1.types import Sample
 
@@ -85,6 +91,30 @@ def test_a_resumed_run_may_be_longer_but_not_another(tmp_path):
     assert "rl.loss.clip_low: 0.2 then, 0.1 now" in str(found.value)
     with pytest.raises(RunError, match="another data"):
         check_can_start(make_run(data="other"), tmp_path, resume=True)
+
+
+def write_traces(tmp_path, resume: bool = False, **settings) -> None:
+    """Four answers of two tokens each."""
+    sampling, questions = {"max_new_tokens": 2}, {"source": "puzzles", "count": 4}
+    stage = {"type": "sample", "attempts": 1, "sampling": sampling, "questions": questions}
+    values = {
+        "recipe": "test", "preset": "full", "model": "tiny", "data": "puzzles",
+        "stages": [{**stage, **settings}],
+    }  # fmt: skip
+    run_recipe(RunConfig.build(values, "test"), tmp_path / "run", resume=resume)
+
+
+def test_filters_that_left_too_little_are_loosened_until_a_stage_has_ended(tmp_path):
+    with pytest.raises(DataError, match="wrote 0 traces and wants at least 1"):
+        write_traces(tmp_path, filters=[{"type": "well_formed"}])
+    drawn = (tmp_path / "run" / "drawn" / "rollouts.jsonl").read_bytes()
+    with pytest.raises(RunError, match=r"another sample\.grammar"):
+        write_traces(tmp_path, resume=True, grammar="observe_think_answer", filters=[])
+    write_traces(tmp_path, resume=True, filters=[])
+    assert len(read_traces(tmp_path / "run")) == 4
+    assert (tmp_path / "run" / "drawn" / "rollouts.jsonl").read_bytes() == drawn
+    with pytest.raises(RunError, match=r"another sample\.filters"):
+        write_traces(tmp_path, resume=True, filters=[{"type": "gold"}])
 
 
 def question(number: int, **changes) -> Sample:
