@@ -15,6 +15,7 @@ Runs are kept in ``--out``: what is finished is not done again.
 import argparse
 import json
 import statistics
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,13 @@ def read_arm(folder: Path, staleness: int) -> dict[str, Any]:
 
 
 def accuracy_by(arm: dict[str, Any], fresh_steps: float) -> float:
-    """The last measurement that was there when a run on fresh rollouts made that many steps."""
-    known = [right for step, right in arm["curve"] if step * arm["time"] <= fresh_steps]
-    return known[-1] if known else 0.0
+    """What it had reached when a run on fresh rollouts made that many steps: read between the
+    measurements before and after, and never past the last one."""
+    points = [(step * arm["time"], right) for step, right in arm["curve"]]
+    for (early, low), (late, high) in pairwise(points):
+        if early <= fresh_steps < late:
+            return float(low + (high - low) * (fresh_steps - early) / (late - early))
+    return float(points[-1][1] if fresh_steps >= points[-1][0] else points[0][1])
 
 
 def with_error(values: list[float]) -> str:

@@ -6,6 +6,9 @@ def mentions_colour(attempt):
     return 1.0 if "red" in attempt.text else 0.0
 
 rewards = [{ type = "user", path = "my.py:mentions_colour" }]
+
+It may be called in another thread than the main one, beside an update (``rl.staleness``): no
+signals in it, and no random numbers but its own.
 """
 
 import importlib.util

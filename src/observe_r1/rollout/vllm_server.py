@@ -14,9 +14,11 @@ model: the server belongs on 127.0.0.1 or in a closed network.
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ class VLLMServerEngine:
             limits=httpx.Limits(max_connections=self.config.max_concurrency + 1),
         )
         self._pool = ThreadPoolExecutor(self.config.max_concurrency)
+        self._sockets: list[socket.socket] = []
         self.model, self.room = self._listed()
         self._check_server()
         self._folder = Path(
@@ -103,8 +106,12 @@ class VLLMServerEngine:
             self._send_adapters(policy)
 
     def close(self) -> None:
-        """The server goes on; only the folder of weights is gone."""
+        """The server goes on; only the folder of weights is gone. What another thread still waits
+        for is cut off: closing the client alone would let it wait for the server's answer."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._sockets:
+            with suppress(OSError):  # the client has closed it already
+                self._sockets.pop().shutdown(socket.SHUT_RDWR)
         self._http.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -203,7 +210,9 @@ class VLLMServerEngine:
     def _listed(self) -> tuple[str, int]:
         """The name the server knows its model by, and the tokens it has room for."""
         try:
-            response = self._http.get("/v1/models", timeout=30)
+            response = self._http.get(
+                "/v1/models", timeout=30, extensions={"trace": self._remember}
+            )
             listed = response.json()["data"][0]
             return str(listed["id"]), int(listed["max_model_len"])
         except (httpx.TransportError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -215,7 +224,11 @@ class VLLMServerEngine:
 
     def _check_server(self) -> None:
         """That it takes new weights, and says log-probs as the trainer has them."""
-        response = self._http.get("/server_info", params={"config_format": "json"})
+        response = self._http.get(
+            "/server_info",
+            params={"config_format": "json"},
+            extensions={"trace": self._remember},
+        )
         if response.status_code != 200:
             raise EngineError(
                 f"The server at {self.config.base_url} takes no new weights: it was started "
@@ -235,9 +248,14 @@ class VLLMServerEngine:
     def _command(self) -> str:
         return serve_command(self.policy, self.config)
 
+    def _remember(self, event: str, details: Mapping[str, Any]) -> None:
+        """Keep a connection's socket, to be able to end it."""
+        if event == "connection.connect_tcp.complete":
+            self._sockets.append(details["return_value"].get_extra_info("socket"))
+
     def _post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:
-            response = self._http.post(path, json=body)
+            response = self._http.post(path, json=body, extensions={"trace": self._remember})
         except httpx.TransportError as error:
             raise EngineError(
                 f"The vLLM server did not answer {path} ({type(error).__name__}: {error}). See its "

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from observe_r1.config.order import trains_no_endpoint
 from observe_r1.config.rollout import VLLM, Endpoint, VLLMServer
 from observe_r1.config.stages import RLStage
 from observe_r1.curriculum import build_curriculum
@@ -76,7 +77,11 @@ def run_rl(
         state = _restore(parts, checkpoint, samples)
         state.purse = purse or Purse()
         state.purse.spend_rows(run)
-        train_rl(stage, parts, state)
+        try:
+            train_rl(stage, parts, state)
+        finally:
+            engine.close()  # ends what is being drawn, so that nothing outlives the run
+            parts.ahead.close()
     finally:
         engine.close()
     folder = latest_checkpoint(run)
@@ -87,10 +92,7 @@ def run_rl(
 def build_engine(stage: RLStage, policy: Policy, processes: Processes) -> RolloutEngine:
     """The engine the stage names; those that cannot train are refused."""
     if isinstance(stage.engine, Endpoint):
-        raise ConfigError(
-            f"{stage.name}.engine is an endpoint, whose weights cannot be changed. Endpoints "
-            "serve probing and evaluation; train with engine.type=shared_prefill or vllm."
-        )
+        raise ConfigError(trains_no_endpoint(stage.name))
     has_own_weights = isinstance(stage.engine, VLLM | VLLMServer)
     if has_own_weights and processes.sharded and stage.policy.lora:
         raise ConfigError(
@@ -107,13 +109,16 @@ def _build_parts(
     processes: Processes,
 ) -> Parts:  # fmt: skip
     prompt = system_prompt(stage.grammar) if stage.system_prompt is None else stage.system_prompt
+    beside = engine.is_apart and stage.staleness > 0
+    if beside:
+        processes.separate_draws()
     check_fit(stage, policy, samples, prompt)
     max_steps = count_steps(stage, len(samples))
     return Parts(
         policy=policy,
         engine=engine,
         curriculum=build_curriculum(stage.curriculum, samples, stage.seed),
-        ahead=Ahead(stage.staleness, max_steps, beside=engine.is_apart),
+        ahead=Ahead(stage.staleness, max_steps, beside=beside),
         optimiser=Optimiser(
             policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
             system_prompt=prompt, total_updates=max_steps * stage.optimizer.updates_per_rollout,

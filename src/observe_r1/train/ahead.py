@@ -44,8 +44,8 @@ class Ahead:
     """
 
     def __init__(self, staleness: int = 0, last_step: int = 0, *, beside: bool = False) -> None:
-        """``beside``: the sampler can go on while the policy trains; later steps are then drawn in
-        a thread, and ``wait`` must be called before it is given new weights."""
+        """``beside``: the sampler can go on while the policy trains; steps are then drawn in a
+        thread, and ``wait`` must be called before it is given new weights."""
         self.staleness = staleness
         self.last_step = last_step
         self._thread = ThreadPoolExecutor(1, "draws") if beside and staleness else None
@@ -56,9 +56,7 @@ class Ahead:
         until = max(step, min(step + self.staleness, self.last_step))
         first = self._waiting[-1][0] + 1 if self._waiting else step
         for number in range(first, until + 1):
-            thread = self._thread if number > step else None
-            begun = thread.submit(draw, number) if thread else ready(draw(number))
-            self._waiting.append((number, begun))
+            self._waiting.append((number, self._begin(draw, number)))
         found = self._waiting.popleft()[1].result()
         found.weighted_P = reject_stale(found.weighted_P, step - 1, self.staleness)
         return found
@@ -67,6 +65,17 @@ class Ahead:
         """Until nothing is being drawn; an error of a draw is raised here."""
         for _, begun in self._waiting:
             begun.result()
+
+    def close(self) -> None:
+        """Draw no more. What is being drawn is waited for, so the engine is closed before."""
+        if self._thread:
+            self._thread.shutdown(cancel_futures=True)
+
+    def _begin(self, draw: DrawStep, number: int) -> Future[Draw]:
+        if self._thread is None:
+            return ready(draw(number))
+        before = self._waiting[-1][1] if self._waiting else None
+        return self._thread.submit(draw_after, before, draw, number)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """What waits, in plain JSON; samples by their ids."""
@@ -88,6 +97,13 @@ class Ahead:
                 rounds=saved["rounds"], is_exhausted=saved["is_exhausted"],
             )  # fmt: skip
             self._waiting.append((saved["step"], ready(draw)))
+
+
+def draw_after(before: Future[Draw] | None, draw: DrawStep, number: int) -> Draw:
+    """A draw, unless the one before it has failed: processes must agree on which draw is which."""
+    if before is not None:
+        before.result()
+    return draw(number)
 
 
 def ready(draw: Draw) -> Future[Draw]:

@@ -59,11 +59,7 @@ class Processes:
         started = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if started else 0
         self.count = dist.get_world_size() if started else 1
-        # Rollouts are gathered over lines of their own: they may be drawn beside an update, whose
-        # messages they must not meet.
-        self._draws = (
-            dist.new_group(timeout=peer_timeout(), backend="gloo") if self.count > 1 else None
-        )
+        self._draws: dist.ProcessGroup | None = None
 
     @classmethod
     def launched(cls) -> "Processes":
@@ -101,6 +97,12 @@ class Processes:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad)
             parameter.grad /= self.count
+
+    def separate_draws(self) -> None:
+        """Gather over lines of their own from now on: what is drawn beside an update must not meet
+        its messages. Called by all processes at the same point."""
+        if self.count > 1:
+            self._draws = dist.new_group(timeout=peer_timeout(), backend="gloo")
 
     def share(self, items: Sequence[T]) -> list[T]:
         """What this process works on: every ``count``-th item."""

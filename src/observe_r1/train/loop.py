@@ -53,7 +53,7 @@ class Parts:
 
 def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
     """Steps until a limit or the end of the curriculum."""
-    for step in state.remaining_steps(parts.max_steps, stage.max_minutes):
+    for step in state.remaining_steps(parts.max_steps, stage.max_minutes, parts.processes):
         clock = Clock()
         # choose, generate, score, observe, weigh: for this step or, drawn ahead, for later ones
         draw = parts.ahead.take(step, partial(draw_step, stage, parts, clock))
@@ -127,7 +127,8 @@ def record(
 def save(
     stage: RLStage, parts: Parts, state: TrainState, step: int, *, is_best: bool = False
 ) -> None:
-    """A checkpoint of everything as it stands after ``step``."""
+    """A checkpoint of everything as it stands after ``step``, draws included."""
+    parts.ahead.wait()
     values: dict[str, Any] = {
         "seconds": state.seconds,
         "best": state.best,

@@ -67,6 +67,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("judge/*", "share", "how well the judge tells held-out texts apart (judge)"),
     Metric("eval/loss/*", "nats", "mean loss of a token of validation traces (sft)"),
     Metric("eval/*", "share", "measured on held-out questions"),
+    Metric(
+        "timing/wait",
+        "seconds",
+        "waited for rollouts drawn beside the update (staleness with vllm_server), whose generate "
+        "and score are counted in the step that began them, and overlap its optimise",
+        "timing",
+    ),
     Metric("timing/*", "seconds", "wall-clock time of a phase, or of the whole step", "timing"),
     Metric("memory/*", "MiB", "largest memory so far", "memory"),
 )

@@ -3,7 +3,8 @@
     budget of the run ──less what earlier stages cost──▶ purse of this stage ──step by step──▶ empty
 
 A training stage ends with the step that empties its purse. What was spent is read from the metrics
-on disk, so a run that is stopped and resumed ends where it would have ended.
+on disk, so a run that is stopped and resumed ends where it would have ended. Rollouts drawn ahead
+(``staleness``) are counted with the step that trains on them.
 """
 
 import math

@@ -10,6 +10,7 @@ Nothing in a checkpoint is pickled: a run folder from a stranger cannot execute 
 is written under a temporary name and renamed when it is whole.
 """
 
+import math
 import os
 import shutil
 import time
@@ -48,10 +49,14 @@ class TrainState:
     health: Health = field(default_factory=Health)
     purse: Purse = field(default_factory=Purse)
 
-    def remaining_steps(self, max_steps: int, max_minutes: float | None) -> Iterator[int]:
-        """Numbers of the steps to do, counted from 1, until a limit is reached."""
+    def remaining_steps(
+        self, max_steps: int, max_minutes: float | None, processes: Processes
+    ) -> Iterator[int]:
+        """Numbers of the steps to do, counted from 1, until a limit is reached. The first process
+        tells the time: clocks that disagree would leave one waiting for the others."""
+        limit = math.inf if max_minutes is None else 60 * max_minutes
         while self.step < max_steps and not self.purse.is_empty:
-            if max_minutes is not None and self.seconds >= 60 * max_minutes:
+            if limit < math.inf and processes.from_main(lambda: self.seconds >= limit):
                 return
             started = time.perf_counter()
             yield self.step + 1
