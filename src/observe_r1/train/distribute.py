@@ -59,7 +59,7 @@ class Processes:
         started = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if started else 0
         self.count = dist.get_world_size() if started else 1
-        self._draws: dist.ProcessGroup | None = None
+        self._draws: Any = None  # the process group that rollouts are gathered over
 
     @classmethod
     def launched(cls) -> "Processes":
@@ -118,7 +118,7 @@ class Processes:
         """Everyone's, by rank, on every process."""
         return self._gather(mine)
 
-    def _gather(self, mine: T, group: dist.ProcessGroup | None = None) -> list[T]:
+    def _gather(self, mine: T, group: Any = None) -> list[T]:
         if self.count == 1:
             return [mine]
         parts: list[Any] = [None] * self.count

@@ -13,10 +13,14 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 pytestmark = pytest.mark.slow
 
 
-def run(world: int, kind: str, out: Path) -> list[dict]:
+def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+        return str(probe.getsockname()[1])
+
+
+def run(world: int, kind: str, out: Path) -> list[dict]:
+    port = free_port()
     started = [
         subprocess.Popen([sys.executable, SCRIPT, str(rank), str(world), port, kind, out])
         for rank in range(world)
@@ -33,6 +37,12 @@ def distance(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> floa
         zero = torch.zeros_like(known)
         squares += float((one.get(name, zero) - two.get(name, zero)).square().sum())
     return squares**0.5
+
+
+def test_rollouts_gathered_beside_an_update_do_not_meet_its_messages() -> None:
+    port, script = free_port(), SCRIPT.with_name("two_gathers.py")
+    started = [subprocess.Popen([sys.executable, script, str(r), port]) for r in range(2)]
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
 
 
 @pytest.mark.parametrize("kind", ["replicated", "sharded"])
