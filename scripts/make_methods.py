@@ -18,6 +18,7 @@ from observe_r1.recipes.results import (
     read_result,
     stage_diagram,
     stage_types,
+    verdict_of,
 )
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
@@ -39,9 +40,13 @@ its own budget, so rows are compared in the head-to-head below, not here.
 WHICH = """
 ## Which method for my data?
 
-`observe-r1 reproduce head_to_head` gives every method the same budget of tokens, the same built-in
+`observe-r1 reproduce head_to_head` gives its methods the same budget of tokens, the same built-in
 model and the same mix of puzzles. Methods that begin with a cold start have the puzzles' solver as
 a teacher, which the others do not: that is knowledge, and it is named in the table.
+
+Left out: `dr_grpo` and `gspo`, which differ from `grpo` and `dapo` only in how the update is
+computed (loss and normalisation), and `shrink_perturb` and `rewarm`, which are about training on
+with new data, not about a first training.
 """
 
 
@@ -49,9 +54,9 @@ def overview(recipes: Sequence[Recipe]) -> list[str]:
     rows = []
     for recipe in recipes:
         paper = recipe.paper.arxiv if recipe.paper else "-"
-        verdict, numbers = NOT_RUN, ["-"] * 4
-        if (result := measured(recipe.name, RESULTS)) is not None:
-            verdict, numbers = result.said, own_numbers(result)
+        result = measured(recipe.name, RESULTS)
+        verdict = verdict_of(recipe.name, result)
+        numbers = ["-"] * 4 if result is None else own_numbers(result)
         link = f"[{recipe.name}](#{recipe.name})"
         rows.append([link, str(paper), stage_types(recipe), verdict, *numbers, recipe.summary])
     head = ["recipe", "paper", "stages", "claims", "right", "tokens", "rollouts", "minutes"]

@@ -1,7 +1,7 @@
 """``observe-r1 export``: what leaves a run folder, for other programs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -38,13 +38,19 @@ def export_traces(
     rejected: Annotated[
         Path | None, typer.Option(help="Traces of the worse side: preference pairs are written.")
     ] = None,
+    form: Annotated[
+        Literal["sharegpt", "messages"],
+        typer.Option(help="Turns with markers for images, or OpenAI's parts as TRL reads them."),
+    ] = "sharegpt",
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
-    """Write traces as chats with images ("sharegpt" JSON), for other trainers."""
-    from observe_r1.stages.export_traces import export_chats
+    """Write traces as chats with images (JSON), for other trainers."""
+    from observe_r1.stages.export_traces import export_chats, in_words
 
-    result: dict[str, Any] = export_chats(traces, out, rejected=rejected)
+    result: dict[str, Any] = export_chats(traces, out, rejected=rejected, form=form)
     say(f"wrote {result['chats']}: {result['rows']} rows")
+    if left_out := result["left_out"]:
+        say(f"left out {sum(left_out.values())} pairs: {in_words(left_out)}")
     finish(result, json)
 
 

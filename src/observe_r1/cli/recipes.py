@@ -58,7 +58,7 @@ def _print_list(found: list["Recipe"]) -> None:
 
 def _print_measured(found: list["Recipe"]) -> None:
     """Stages and, of the committed experiments, what the method did on the built-in model."""
-    from observe_r1.recipes.results import NOT_RUN, measured, stage_types
+    from observe_r1.recipes.results import measured, stage_types, verdict_of
 
     rows = []
     for recipe in found:
@@ -69,7 +69,7 @@ def _print_measured(found: list["Recipe"]) -> None:
                 _shown(result.accuracy, 100, ".1f", "%"), _shown(result.length, 1, ".0f"),
                 _shown(result.rollouts, 1, ",.0f"), result.minutes,
             )  # fmt: skip
-        verdict = result.said if result else NOT_RUN
+        verdict = verdict_of(recipe.name, result)
         rows.append((recipe.name, stage_types(recipe), verdict, *numbers))
     say("")
     print_table(

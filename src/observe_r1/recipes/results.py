@@ -12,10 +12,12 @@ from typing import Any
 from observe_r1.config.run import Recipe
 from observe_r1.config.stage_base import PREVIOUS
 from observe_r1.config.stages import Stage
+from observe_r1.experiments.plan import experiment_names
 from observe_r1.records import read_json
 
 HEAD_TO_HEAD = "head_to_head"
 NOT_RUN = "not run yet"
+NO_EXPERIMENT = "no experiment"
 VERDICTS = ("holds", "does not", "not decided")
 
 
@@ -103,6 +105,17 @@ def measured(name: str, folder: Path | None = None) -> Measured | None:
         missing=result.get("missing", 0),
         on_gpu=numbers.get("on_gpu", 0.0),
     )
+
+
+def verdict_of(name: str, result: Measured | None) -> str:
+    """What is known of a recipe's claims, in words, where nothing is too.
+
+    Example:
+        verdict_of("dr_grpo", None) == "no experiment"
+    """
+    if result is not None:
+        return result.said
+    return NOT_RUN if name in experiment_names() else NO_EXPERIMENT
 
 
 def stage_types(recipe: Recipe) -> str:

@@ -101,8 +101,8 @@ def test_what_other_trainers_read_of_our_chats(tmp_path: Path) -> None:
 
 
 def test_preference_pairs_are_written_and_read_by_side(tmp_path: Path) -> None:
-    worse = TRACES.with_rows([replace(r, response="no tags") for r in TRACES.rows[:2]])
-    path = write_chats(tmp_path, TRACES, worse)
+    pairs = [(r, replace(r, response="no tags")) for r in TRACES.rows[:2]]
+    path = write_chats(tmp_path, TRACES, pairs)
     assert len(json.loads(path.read_text())) == 2
     chosen, rejected = (read_chats(path, "think_answer", side=s) for s in ("chosen", "rejected"))
     assert [r.response for r in rejected.rows] == ["no tags", "no tags"]

@@ -4,7 +4,13 @@ import json
 import pytest
 
 from observe_r1.recipes import load_recipe
-from observe_r1.recipes.results import measured, read_result, stage_diagram, stage_types
+from observe_r1.recipes.results import (
+    measured,
+    read_result,
+    stage_diagram,
+    stage_types,
+    verdict_of,
+)
 
 RESULT = {
     "title": "T", "quick": False, "method": "full",
@@ -38,6 +44,13 @@ def test_minutes_say_whose_they_are(on_gpu, shown, tmp_path):
 def test_what_was_not_run_is_none(tmp_path):
     assert measured("ton", tmp_path) is None
     assert read_result("ton", tmp_path) is None
+
+
+def test_what_has_no_experiment_is_not_said_to_be_run_yet(tmp_path):
+    assert verdict_of("dr_grpo", None) == "no experiment"
+    assert verdict_of("ton", None) == "not run yet"
+    (tmp_path / "ton.json").write_text(json.dumps(RESULT))
+    assert verdict_of("ton", measured("ton", tmp_path)).startswith("holds")
 
 
 def test_diagrams():
