@@ -61,7 +61,11 @@ def train(
     if (note := read_launch().note) is not None:
         say(note)
     if dry_run:
-        finish(_show_plan(run), json)
+        from observe_r1.stages.check import check_inputs
+
+        plan = _show_plan(run)
+        check_inputs(run)  # what a run would be refused for; its settings are shown all the same
+        finish(plan, json)
         return
     assert out is not None  # checked where the run was
     from observe_r1.cli.running import train_into

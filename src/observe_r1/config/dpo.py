@@ -1,5 +1,6 @@
 """Preference learning: of two traces to a question the better one is made likelier."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -8,7 +9,7 @@ from observe_r1.config.optimizer import SupervisedOptimizer
 from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.spans import Spans
 from observe_r1.config.stage_base import Asking, TrainingStage
-from observe_r1.config.traces import TraceSource
+from observe_r1.config.traces import LAST, TraceSource
 
 
 class DPOStage(TrainingStage, Asking):
@@ -58,3 +59,24 @@ class DPOStage(TrainingStage, Asking):
 
     policy: PolicyConfig = PolicyConfig()
     """What of the model is trained, and in which precision."""
+
+    def refuse_equal_sides(self, last: str) -> None:
+        """Raise ValueError where every pair would be one text twice; ``last`` is the stage that
+        the source ``last`` means here. A file may hold both sides of its pairs, so it may be named
+        twice."""
+        chosen, rejected = _told(self.chosen, last), _told(self.rejected, last)
+        if chosen == rejected and not Path(chosen.source).suffix:
+            raise ValueError(
+                f"stage '{self.name}': chosen and rejected are the same traces of "
+                f"'{chosen.source}', filtered and changed alike, so every pair would be one text "
+                "twice and there would be nothing to prefer. Name another source for one side, or "
+                'filter or change it: rejected.filters=[{ type = "gold", correct = false }], '
+                'rejected.transforms=[{ type = "corrupt_format" }].'
+            )
+
+
+def _told(side: TraceSource, last: str) -> TraceSource:
+    """The source with the stage it means; its name counts only where it decides what is drawn."""
+    draws = side.count is not None or side.share is not None
+    source = last if side.source == LAST else side.source
+    return side.model_copy(update={"source": source, "name": side.name if draws else ""})

@@ -1,15 +1,22 @@
 """Whether the stages of a recipe fit together, seen before anything runs."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from observe_r1.config.dpo import DPOStage
 from observe_r1.config.judge import JudgeStage
 from observe_r1.config.params import Merge, ParamsStage
+from observe_r1.config.rollout import Endpoint, SharedPrefill
 from observe_r1.config.sft import SFTStage
 from observe_r1.config.stage_base import BASE, PREVIOUS
-from observe_r1.config.stages import SampleStage, Stage, TeachStage, TrainingStage
+from observe_r1.config.stages import RLStage, SampleStage, Stage, TeachStage, TrainingStage
 from observe_r1.config.teach import CheckpointTeacher
-from observe_r1.config.traces import LAST, TraceSource
+from observe_r1.config.traces import LAST, Hint, TraceSource
+from observe_r1.text import GRAMMARS, get_grammar
+
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+"""What a hint may name in its text."""
 
 
 def active(stages: Sequence[Stage]) -> list[Stage]:
@@ -29,6 +36,30 @@ def check_order(all_stages: Sequence[Stage]) -> None:
             _check_source(stage, source, earlier, names)
         for model in models_of(stage):
             _check_model(stage, model, earlier, names)
+        for judge in judges_of(stage):
+            _check_judge(stage, judge, earlier, all_stages)
+        _check_kind(stage, earlier)
+
+
+def _check_kind(stage: Stage, earlier: Sequence[Stage]) -> None:
+    """What only stages of one kind can have wrong."""
+    if isinstance(stage, TeachStage | SampleStage) and stage.hint is not None:
+        _check_hint(stage, stage.hint, earlier)
+    elif isinstance(stage, DPOStage):
+        writers = [s.name for s in earlier if isinstance(s, TeachStage | SampleStage)]
+        stage.refuse_equal_sides(writers[-1] if writers else LAST)
+    elif isinstance(stage, RLStage) and isinstance(stage.engine, Endpoint):
+        raise ValueError(trains_no_endpoint(stage.name))
+    elif isinstance(stage, ParamsStage):
+        _check_merged(stage, earlier)
+
+
+def trains_no_endpoint(stage: str) -> str:
+    """Why an endpoint draws no completions to train on."""
+    return (
+        f"{stage}.engine is an endpoint, whose weights cannot be changed. Endpoints serve probing "
+        "and evaluation; train with engine.type=shared_prefill or vllm."
+    )
 
 
 def sources_of(stage: Stage) -> Iterator[TraceSource]:
@@ -52,7 +83,26 @@ def models_of(stage: Stage) -> Iterator[str]:
     if isinstance(stage, ParamsStage):
         for operation in stage.operations:
             if isinstance(operation, Merge):
-                yield from (m for m in (operation.base, *operation.models) if m != BASE)
+                yield from (model for model in merged_by(operation) if model != BASE)
+
+
+def merged_by(operation: Merge) -> tuple[str, ...]:
+    """Every model that a merge reads, once."""
+    return tuple(dict.fromkeys((operation.base, *operation.models)))
+
+
+def judges_of(stage: Stage) -> Iterator[str]:
+    """Every judge that a ``style`` reward asks, also one inside another reward."""
+    if isinstance(stage, RLStage):
+        yield from _judges_in(stage.model_dump(mode="json")["rewards"])
+
+
+def _judges_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and value.get("type") == "style":
+        yield str(value["judge"])
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _judges_in(item)
 
 
 def is_path(name: str) -> bool:
@@ -91,6 +141,71 @@ def _check_model(stage: Stage, model: str, earlier: Sequence[Stage], names: Sequ
             f"stage '{stage.name}' starts from or reads the weights of '{model}', which does not "
             "come before it."
         )
+
+
+def _check_judge(
+    stage: Stage, judge: str, earlier: Sequence[Stage], all_stages: Sequence[Stage]
+) -> None:
+    named = next((s for s in all_stages if s.name == judge), None)
+    if named is None and is_path(judge):
+        return
+    if named is None:
+        what = "there is no such stage"
+    elif not isinstance(named, JudgeStage):
+        what = f"that is a {named.type} stage"
+    elif named.skip:
+        what = "that stage is left out (skip = true)"
+    elif named not in earlier:
+        what = "that stage does not come before it"
+    else:
+        return
+    raise ValueError(
+        f"stage '{stage.name}' has a style reward that asks the judge '{judge}', and {what}. Put a "
+        "judge stage before it, give the path of a judge.json, or take the reward out."
+    )
+
+
+def _check_merged(stage: ParamsStage, earlier: Sequence[Stage]) -> None:
+    idle = {s.name for s in earlier if not isinstance(s, TrainingStage | ParamsStage)}
+    merges = [operation for operation in stage.operations if isinstance(operation, Merge)]
+    for model in (model for merge in merges for model in merged_by(merge)):
+        if model in idle:
+            raise ValueError(
+                f"stage '{stage.name}' merges '{model}', which writes no weights: it hands on "
+                "those it was given. Name a stage that trains, or a model."
+            )
+
+
+def _check_hint(stage: TeachStage | SampleStage, hint: Hint, earlier: Sequence[Stage]) -> None:
+    writer = stage.teacher if isinstance(stage, TeachStage) else stage
+    if hint.place == "response" and not isinstance(getattr(writer, "engine", None), SharedPrefill):
+        raise ValueError(
+            f"{stage.name}.hint.place is 'response', which the built-in engine alone can continue. "
+            "Set engine.type = 'shared_prefill', or place the hint elsewhere."
+        )
+    told = _told_of(hint.of_traces, earlier) if hint.of_traces else ()
+    known = ["answer", *told]
+    for name in PLACEHOLDER.findall(hint.text):
+        if name not in known:
+            why = "" if told else " without hint.of_traces"
+            raise ValueError(
+                f"stage '{stage.name}': the hint speaks of {{{name}}}, and there is no such thing "
+                f"to tell{why}. It can name {', '.join(f'{{{word}}}' for word in known)}."
+            )
+
+
+def _told_of(source: TraceSource, earlier: Sequence[Stage]) -> Collection[str]:
+    """What a hint can tell of a trace: the sections of its grammar; of any grammar where the
+    traces may bring their own, or are rewritten."""
+    writers = [s for s in earlier if isinstance(s, TeachStage | SampleStage)]
+    writer = next((s for s in reversed(writers) if source.source in (LAST, s.name)), None)
+    own = isinstance(writer, TeachStage) and writer.teacher.type in ("file", "gold")
+    if writer is None or own or writer.transforms or source.transforms:
+        grammars = list(GRAMMARS.values())
+    else:
+        grammars = [get_grammar(writer.grammar)]
+    tags = (tag for grammar in grammars for tag in grammar.tags)
+    return dict.fromkeys((*tags, "response", "caption"))
 
 
 def needs_moments(stage: Stage) -> bool:

@@ -1,77 +1,78 @@
-"""Refuse, before time is spent, a recipe whose inputs are not there."""
+"""Refuse, before time is spent, a recipe whose inputs are not there.
 
-from pathlib import Path
+check_launch     processes that a stage cannot be trained by
+check_traces     folders and files of traces
+check_weights    models that are named, and those that are merged
+check_questions  sources and choices of questions
+"""
 
-from observe_r1.config.order import models_of, needs_moments, sources_of
-from observe_r1.config.params import Merge, ParamsStage
+from collections.abc import Collection
+
+from observe_r1.config.order import judges_of, needs_moments
+from observe_r1.config.params import ParamsStage
 from observe_r1.config.run import RunConfig
 from observe_r1.config.stage_base import BASE, PREVIOUS
-from observe_r1.config.stages import Stage, TeachStage
+from observe_r1.config.stages import RLStage, SampleStage, Stage, TeachStage
 from observe_r1.config.teach import FileTeacher, SolverTeacher
-from observe_r1.config.traces import LAST
-from observe_r1.data.traces import TRACES
 from observe_r1.errors import ConfigError, DataError
-from observe_r1.stages.handover import traces_folder, writes_weights
-from observe_r1.stages.models import locate_model
+from observe_r1.stages.check_launch import check_launch
+from observe_r1.stages.check_questions import check_questions
+from observe_r1.stages.check_traces import check_traces
+from observe_r1.stages.check_weights import check_weights, refuse_text_only
+from observe_r1.stages.handover import writes_weights
 from observe_r1.stages.questions import PUZZLES, load_questions
 
 
-def check_inputs(run: RunConfig) -> None:
-    """Everything that a stage reads and no earlier stage writes must be there already."""
+def check_inputs(run: RunConfig, finished: Collection[str] = ()) -> None:
+    """Everything that a stage reads and no earlier stage writes must be there already, but for the
+    stages of a resumed run that have ended: they read no more."""
     stages = run.active_stages
-    names = {stage.name for stage in stages}
-    for place, stage in enumerate(stages):
-        for source in sources_of(stage):
-            if source.source != LAST and source.source not in names:
-                _check_traces(stage.name, source.source)
-        for model in models_of(stage):
-            if model not in names:
-                locate_model(model)
-        if isinstance(stage, TeachStage):
-            _check_teacher(stage, run.data)
-        if isinstance(stage, ParamsStage):
-            _check_merges(stage, run.model, names)
-        if needs_moments(stage):
-            _check_moments(stage, stages[:place])
+    left = [stage for stage in stages if stage.name not in finished]
+    check_launch(left)
+    refuse_text_only(run.model, f"the run trains {run.model}")
+    for stage in left:
+        _check_stage(run, stage, stages[: stages.index(stage)])
 
 
-def _check_traces(stage: str, source: str) -> None:
-    path = Path(source).expanduser()
-    if path.is_dir() and not (traces_folder(path) / TRACES).exists():
+def _check_stage(run: RunConfig, stage: Stage, earlier: list[Stage]) -> None:
+    check_traces(stage, earlier)
+    check_weights(run, stage, earlier)
+    _check_judges(stage, earlier)
+    if isinstance(stage, TeachStage | SampleStage | RLStage):
+        _check_asked(stage, run.data)
+    if needs_moments(stage):
+        _check_moments(stage, earlier)
+
+
+def _check_judges(stage: Stage, earlier: list[Stage]) -> None:
+    """A judge that another recipe's stage has fitted is read now: it is small."""
+    from observe_r1.rewards.style_judge import load_judge
+
+    names = {other.name for other in earlier}
+    for judge in judges_of(stage):
+        if judge not in names:
+            load_judge(judge)
+
+
+def _check_asked(stage: TeachStage | SampleStage | RLStage, data: str) -> None:
+    teacher = stage.teacher if isinstance(stage, TeachStage) else None
+    if isinstance(teacher, FileTeacher):
+        return  # it brings its own questions
+    check_questions(stage, data)
+    if isinstance(teacher, SolverTeacher):
+        _check_solver(stage.name, stage.questions.source or data)
+
+
+def _check_solver(stage: str, source: str) -> None:
+    if source == PUZZLES:
+        return
+    found = load_questions(source)
+    if not any(found[i].id.startswith("puzzles-") for i in range(min(len(found), 1))):
         raise DataError(
-            f"stage '{stage}' reads traces of {source}, which holds none: there is no {TRACES} in "
-            "it. Name the folder of a teach or sample stage, or a file of chats with images."
+            f"stage '{stage}' is taught by the puzzles' solver, but {source} does not "
+            "hold puzzles. Let a checkpoint, an endpoint or a file teach, or set "
+            f"{stage}.questions.source = '{PUZZLES}' (with a stream and a count)."
         )
-    if not path.exists():
-        raise DataError(
-            f"stage '{stage}' reads traces of {source}, which is not there. Name an earlier stage, "
-            "a folder with traces, or a file of chats with images."
-        )
-
-
-def _check_teacher(stage: TeachStage, data: str) -> None:
-    if isinstance(stage.teacher, FileTeacher):
-        _check_traces(stage.name, stage.teacher.path)
-    source = stage.questions.source or data
-    if isinstance(stage.teacher, SolverTeacher) and source != PUZZLES:
-        found = load_questions(source)
-        if not any(found[i].id.startswith("puzzles-") for i in range(min(len(found), 1))):
-            raise DataError(
-                f"stage '{stage.name}' is taught by the puzzles' solver, but {source} does not "
-                "hold puzzles. Let a checkpoint, an endpoint or a file teach, or set "
-                f"{stage.name}.questions.source = '{PUZZLES}' (with a stream and a count)."
-            )
-
-
-def _check_merges(stage: ParamsStage, base: str, names: set[str]) -> None:
-    """Checkpoints that are here already are compared before any stage runs."""
-    from observe_r1.stages.weight_files import refuse_other_shapes
-
-    for operation in stage.operations:
-        if isinstance(operation, Merge):
-            wanted = (operation.base, *operation.models)
-            known = {n: locate_model(base if n == BASE else n) for n in wanted if n not in names}
-            refuse_other_shapes(stage.name, known)
 
 
 def _check_moments(stage: Stage, earlier: list[Stage]) -> None:

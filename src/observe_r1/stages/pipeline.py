@@ -103,7 +103,8 @@ def open_trackers(run: RunConfig, out: Path) -> Trackers:
 def check_can_start(run: RunConfig, out: Path, resume: bool) -> None:
     """Refuse, before anything is loaded or written, what could not be started."""
     locate_model(run.model)
-    check_inputs(run)
+    ended = [s.name for folder, s in stage_folders(run, out) if (folder / DONE).exists()]
+    check_inputs(run, ended if resume else ())
     if resume:
         _check_same_run(run, load_run_config(out), out)
         _check_limits(run, out)

@@ -20,13 +20,12 @@ from typing import Any
 
 import torch
 
-from observe_r1.config.dpo import DPOStage
 from observe_r1.config.rollout import SharedPrefill
-from observe_r1.config.sft import SFTStage
-from observe_r1.errors import ConfigError, RunError, TrainingError
+from observe_r1.errors import RunError, TrainingError
 from observe_r1.policy.load import Policy, load_policy
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+from observe_r1.stages.check_launch import SupervisedStage, refuse_sharded, share_of_step
 from observe_r1.stages.environment import facts
 from observe_r1.stages.moments import keep_moments
 from observe_r1.train.distribute import Processes
@@ -45,7 +44,6 @@ from observe_r1.train.state import (
     save_checkpoint,
 )  # fmt: skip
 
-SupervisedStage = SFTStage | DPOStage
 Measure = Callable[[RolloutEngine, int], dict[str, float]]
 Notify = Callable[[int, dict[str, float]], None]
 MAX_WINDOW = 10_000
@@ -113,12 +111,7 @@ def _epochs(num_examples: int, seed: int) -> Iterator[int]:
 
 def _pass_size(stage: SupervisedStage, world: int) -> int:
     """The largest pass within the limit that divides a process's share of a step evenly."""
-    share, rest = divmod(stage.examples_per_step, world)
-    if rest or not share:
-        raise ConfigError(
-            f"{stage.name}.examples_per_step is {stage.examples_per_step}, which {world} processes "
-            f"cannot share evenly. Set it to a multiple of {world}."
-        )
+    share = share_of_step(stage, world)
     limit = min(share, stage.examples_per_pass)
     return next(size for size in range(limit, 0, -1) if share % size == 0)
 
@@ -141,13 +134,7 @@ class Start:
 def start(stage: SupervisedStage, model: str, run: Path, resume: bool) -> Start:
     """Load the weights the stage starts from; those of a checkpoint are loaded by ``go_on``."""
     processes = Processes.launched()
-    if processes.sharded:
-        raise ConfigError(
-            f"stage '{stage.name}': supervised stages are trained on replicas, and the launcher "
-            "asks for sharded ones (FSDP, or DeepSpeed's ZeRO). Launch with "
-            "examples/clusters/eight_gpus_replicas.yaml or zero_stage 0, and with adapters "
-            "(policy.lora) if the model is too large for one device."
-        )
+    refuse_sharded(stage, processes.sharded)
     checkpoint = latest_checkpoint(run) if resume else None
     if processes.count > 1:
         processes.check_alike(facts(stage, model, (), checkpoint))

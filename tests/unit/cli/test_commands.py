@@ -73,6 +73,14 @@ def test_overrides_and_options_may_be_mixed(folder, capsys):
     assert (stage["max_steps"], stage["seed"]) == (4, 3)
 
 
+def test_a_dry_run_says_what_a_run_would_be_refused_for(folder, capsys):
+    choice = ['rl.questions.families=["dice"]', "--data", folder, "--dry-run"]
+    assert call(["train", "grpo", *choice]) == 2
+    captured = capsys.readouterr()
+    assert "rl.group_size = " in captured.out, "the settings are shown all the same"
+    assert "stage 'rl': none of the 40 questions" in captured.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -81,6 +89,10 @@ def test_overrides_and_options_may_be_mixed(folder, capsys):
         (["train", "grpo", "--data", "{folder}"], "no run folder was given"),
         (["train", "grpo", "rl.weigth=1", "--dry-run"], "Did you mean weight?"),
         (["train", "grpo", "rl.max_steps", "--dry-run"], "has no '='"),
+        (
+            ["train", "grpo", "rl.start_from=./no/run", "--data", "{folder}", "--dry-run"],
+            "there is no model folder ./no/run",
+        ),
         (
             ["train", "grpo", "--data", "{folder}", "--model", "./no/model", "--out", "x"],
             "./no/model",
