@@ -55,7 +55,7 @@ def overview(recipes: Sequence[Recipe]) -> list[str]:
     for recipe in recipes:
         paper = recipe.paper.arxiv if recipe.paper else "-"
         result = measured(recipe.name, RESULTS)
-        verdict = verdict_of(recipe.name, result)
+        verdict = verdict_of(recipe.name, result, experiment_names())
         numbers = ["-"] * 4 if result is None else own_numbers(result)
         link = f"[{recipe.name}](#{recipe.name})"
         rows.append([link, str(paper), stage_types(recipe), verdict, *numbers, recipe.summary])

@@ -13,9 +13,10 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, Self
 
 import httpx
@@ -31,6 +32,9 @@ _TAKE_MODEL_DEFAULTS = {"vllm", "sglang"}
 ``generation_config.json`` says wherever a request says nothing: Qwen2-VL's says ``top_k = 1``."""
 _PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Said to those servers, so that they sample from what was asked for. Others may not know it."""
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning")
+"""Where servers of reasoning models put the thought: DeepSeek, SGLang and older versions of vLLM;
+newer versions of vLLM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +58,17 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatReply:
-    """What came back: the text, its length as the server counted it, and why it ended."""
+    """What came back: the text, its length as the server counted it, and why it ended.
+
+    Example:
+        ChatReply(text="<answer>3</answer>", num_tokens=41, truncated=False, thought="Two and one…")
+    """
 
     text: str
     num_tokens: int
     truncated: bool
+    thought: str = ""
+    """The reasoning, where the server keeps it apart from the text; part of ``num_tokens``."""
 
 
 def user_message(text: str, images: Iterable[bytes] = ()) -> dict[str, Any]:
@@ -127,7 +137,11 @@ class EndpointClient:
         timeout_seconds: float = 600.0,
         max_retries: int = 5,
         first_wait_seconds: float = 0.5,
+        token_limit_key: str = "max_tokens",
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
+        """``token_limit_key`` is the server's name for the limit on a reply's length; ``extra`` are
+        fields added to every request, a None among them leaves the field out."""
         if not urls:
             raise EngineError("No endpoint was given. Name at least one, http://host:port/v1.")
         self._addresses = [_Address(url) for url in urls]
@@ -138,6 +152,8 @@ class EndpointClient:
         self._lock = threading.Lock()
         self._max_retries = max_retries
         self._first_wait = first_wait_seconds
+        self._token_limit_key = token_limit_key
+        self._extra = dict(extra or {})
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx.Limits(max_connections=max_concurrency + 1)
         self._pool: ThreadPoolExecutor | None = None
@@ -168,27 +184,56 @@ class EndpointClient:
 
     def chat(self, request: ChatRequest) -> ChatReply:
         """The reply to one request, after as many tries as it takes or is allowed."""
-        body: dict[str, Any] = {
+        return _read_reply(self._send("POST", "/chat/completions", self._body(request)))
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        """The request's fields; what is None is not sent."""
+        body = {
             "model": self.model,
             "messages": list(request.messages),
-            "max_tokens": request.max_tokens,
+            self._token_limit_key: request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
             **self.plain_sampling,
             **request.extra,
+            "seed": request.seed,
+            "stop": list(request.stop) or None,
+            **self._extra,
         }
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.stop:
-            body["stop"] = list(request.stop)
-        return _read_reply(self._send("POST", "/chat/completions", body))
+        return {key: value for key, value in body.items() if value is not None}
 
     def chat_many(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
-        """Replies in the order of the requests; the first request that fails for good raises."""
+        """Replies in the order of the requests; a request that fails for good raises, and the
+        replies to the others are lost."""
+        replies = dict(self.chat_each(requests))
+        return [replies[place] for place in range(len(requests))]
+
+    def chat_each(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply]]:
+        """Every reply as it comes, with its request's place among the requests.
+
+        After a request that fails for good no more are sent. Those on their way are waited for,
+        since they are paid for, and only when their replies have come is the failure raised.
+        """
         if not requests:
-            return []
+            return
         _ = self.model, self.plain_sampling  # asked once, not by every thread
-        return list(self._threads().map(self.chat, requests))
+        calls = [self._threads().submit(self.chat, request) for request in requests]
+        places = {call: place for place, call in enumerate(calls)}
+        failure: BaseException | None = None
+        try:
+            for call in _as_they_end(calls):
+                if failure is not None and call.cancelled():
+                    continue
+                error = call.exception()
+                if error is None:
+                    yield places[call], call.result()
+                else:
+                    failure = failure or error
+                    _cancel(calls)
+        finally:
+            _cancel(calls)
+        if failure is not None:
+            raise failure
 
     def _threads(self) -> ThreadPoolExecutor:
         """As many threads as requests may be on their way, for all callers together."""
@@ -264,10 +309,29 @@ class EndpointClient:
         self.close()
 
 
+def _as_they_end(calls: Sequence[Future[ChatReply]]) -> Iterator[Future[ChatReply]]:
+    """Each call once. ``as_completed`` would bring a cancelled one only when a thread has got to
+    it, which may be after everything that other callers are waiting for; here it comes at once."""
+    ended: SimpleQueue[Future[ChatReply]] = SimpleQueue()
+    for call in calls:
+        call.add_done_callback(ended.put)
+    for _ in calls:
+        yield ended.get()
+
+
+def _cancel(calls: Iterable[Future[ChatReply]]) -> None:
+    """Calls that have begun or ended stay as they are."""
+    for call in calls:
+        call.cancel()
+
+
 def _read_reply(answer: Mapping[str, Any]) -> ChatReply:
     try:
         choice = answer["choices"][0]
-        text = choice["message"]["content"] or ""
+        message = choice["message"]
+        thought = _thought(message)
+        # A thought that was cut off may leave no content at all.
+        text = (message.get("content") if thought else message["content"]) or ""
     except (KeyError, IndexError, TypeError):
         raise EngineError(
             f"The endpoint's answer has no choices[0].message.content: {str(answer)[:400]}"
@@ -279,6 +343,13 @@ def _read_reply(answer: Mapping[str, Any]) -> ChatReply:
     num_tokens = (answer.get("usage") or {}).get("completion_tokens")
     return ChatReply(
         text=str(text),
-        num_tokens=int(num_tokens) if num_tokens is not None else len(str(text).split()),
+        num_tokens=int(num_tokens) if num_tokens is not None else len(f"{thought} {text}".split()),
         truncated=choice.get("finish_reason") == "length",
+        thought=thought,
     )
+
+
+def _thought(message: Any) -> str:
+    """What a reasoning parser has taken out of the content; the fields' order is their age."""
+    found = [message.get(name) for name in _THOUGHT_FIELDS] if isinstance(message, dict) else []
+    return next((text for text in found if isinstance(text, str) and text), "")

@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
     """Answers with the seed it was sent; ``plan`` lists what goes wrong first."""
 
     daemon_threads = True
+    request_queue_size = 64  # with the usual 5 the system resets connections that come at once
 
     def __init__(self, plan: list[str], delay: float) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -32,6 +33,9 @@ class Server(ThreadingHTTPServer):
         self.delay = delay
         self.owner = "somebody"
         self.stop_reason: str | None = None
+        self.message: dict[str, Any] = {}
+        """Laid over the message of every reply."""
+        self.finish_reason = "stop"
         self.bodies: list[dict[str, Any]] = []
         self.busy = 0
         self.busiest = 0
@@ -77,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(int(trouble), {"error": {"message": f"status {trouble} it is"}})
         else:
             text = f"seed {body.get('seed')}"
-            choice = {"message": {"content": text}, "finish_reason": "stop",
+            choice = {"message": {"content": text} | self.server.message,
+                      "finish_reason": self.server.finish_reason,
                       "stop_reason": self.server.stop_reason}  # fmt: skip
             self.reply(200, {"choices": [choice], "usage": {"completion_tokens": 4}})
 
@@ -171,6 +176,97 @@ def test_several_servers_share_the_work_and_a_broken_one_is_left_out():
     with serving(*["503"] * 99) as broken, serving() as well, client(broken, well) as c:
         replies = c.chat_many([ask(seed) for seed in range(20)])
     assert [reply.text for reply in replies] == [f"seed {seed}" for seed in range(20)]
+
+
+def test_every_paid_reply_has_come_before_the_failure_is_raised():
+    got: set[int] = set()
+    with serving("", "", "", "", "", "400", delay=0.01) as server, client(server) as c:
+        with pytest.raises(EngineError, match="status 400 it is"):
+            for place, reply in c.chat_each([ask(seed) for seed in range(40)]):
+                assert reply.text == f"seed {place}"
+                got.add(place)
+        failed = server.bodies[5]["seed"]
+    assert got == {body["seed"] for body in server.bodies} - {failed}
+
+
+def test_no_more_requests_are_sent_once_one_has_failed_for_good():
+    with serving("400") as server, client(server, max_concurrency=2) as c:
+        with pytest.raises(EngineError, match="status 400 it is"):
+            c.chat_many([ask(seed) for seed in range(500)])
+        assert len(server.bodies) < 500
+        assert len(c.chat_many([ask(seed) for seed in range(6)])) == 6, "others' still are"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_a_thought_that_the_server_keeps_apart_is_part_of_the_reply(field):
+    with serving() as server, client(server) as c:
+        server.message = {"content": None, field: "2 and 2"}
+        server.finish_reason = "length"
+        cut = c.chat(ask())
+        del server.message["content"]
+        whole = c.chat(ask())
+        server.message = {field: None}
+        without = c.chat(ask())
+    assert (cut.text, cut.thought, cut.truncated) == ("", "2 and 2", True)
+    assert (whole.text, whole.thought) == ("seed 1", "2 and 2")
+    assert without.thought == ""
+
+
+def test_the_engine_puts_a_thought_where_the_grammar_has_it():
+    sample = Sample(id="s", question="?", answer="1", kind="number")
+
+    def drawn(grammar: str, **message: Any) -> str:
+        server.message = message
+        settings = {"sampling": Sampling(), "system_prompt": "", "seed": 0, "grammar": grammar}
+        ((_, completion),) = engine.draw(sample, [0], **settings)
+        return completion.text
+
+    with serving() as server:
+        engine = EndpointEngine(Endpoint(base_url=server.url))
+        said = {"content": "\n\n<answer>1</answer>", "reasoning_content": "\nIt is 1.\n"}
+        joined = drawn("think_answer", **said)
+        alone = drawn("answer", **said)
+        both = drawn("think_answer", content="<think>one</think>", reasoning="one")
+        blank = drawn("think_answer", content="<answer>1</answer>", reasoning=" ")
+        server.finish_reason = "length"
+        cut = drawn("think_answer", content=None, reasoning="It is")
+        engine.close()
+    assert joined == "<think>It is 1.</think>\n<answer>1</answer>"
+    assert alone == "\n\n<answer>1</answer>", "this grammar has no place for it"
+    assert both == "<think>one</think>", "not twice"
+    assert blank == "<answer>1</answer>"
+    assert cut == "<think>It is", "what was cut off is not closed"
+
+
+def test_single_places_of_a_group_are_the_groups_own():
+    sample = Sample(id="s", question="?", answer="1", kind="number")
+    settings = {"sampling": Sampling(), "system_prompt": "Answer.", "seed": 3}
+    with serving() as server:
+        engine = EndpointEngine(Endpoint(base_url=server.url))
+        (group,) = engine.generate([sample], group_size=5, **settings)
+        some = dict(engine.draw(sample, [4, 1], grammar="think_answer", **settings))
+        engine.close()
+    assert some == {place: group.completions_G[place] for place in (1, 4)}
+
+
+def test_requests_are_worded_as_the_server_wants_them():
+    sample = Sample(id="s", question="?", answer="1", kind="number")
+    extra = {"seed": None, "top_k": "none", "reasoning_effort": "low", "temperature": 1}
+    with serving() as server:
+        server.owner = "vllm"
+        config = Endpoint.build(
+            {"base_url": server.url, "token_limit_key": "max_completion_tokens", "extra": extra},
+            "the endpoint",
+        )
+        engine = EndpointEngine(config)
+        sampling = Sampling(max_new_tokens=9, temperature=0.5)
+        engine.generate([sample], group_size=1, sampling=sampling, system_prompt="", seed=0)
+        engine.close()
+    body = server.bodies[0]
+    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (9, "low")
+    assert body["temperature"] == 1
+    assert not {"max_tokens", "seed", "top_k", "stop"} & body.keys()
+    assert body["min_p"] == 0.0, "what is not named stays"
 
 
 def test_images_go_as_data_urls_to_their_markers():

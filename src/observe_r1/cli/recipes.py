@@ -58,9 +58,10 @@ def _print_list(found: list["Recipe"]) -> None:
 
 def _print_measured(found: list["Recipe"]) -> None:
     """Stages and, of the committed experiments, what the method did on the built-in model."""
+    from observe_r1.experiments.plan import experiment_names
     from observe_r1.recipes.results import measured, stage_types, verdict_of
 
-    rows = []
+    rows, experiments = [], experiment_names()
     for recipe in found:
         result = measured(recipe.name)
         numbers = ("-",) * 4
@@ -69,7 +70,7 @@ def _print_measured(found: list["Recipe"]) -> None:
                 _shown(result.accuracy, 100, ".1f", "%"), _shown(result.length, 1, ".0f"),
                 _shown(result.rollouts, 1, ",.0f"), result.minutes,
             )  # fmt: skip
-        verdict = verdict_of(recipe.name, result)
+        verdict = verdict_of(recipe.name, result, experiments)
         rows.append((recipe.name, stage_types(recipe), verdict, *numbers))
     say("")
     print_table(

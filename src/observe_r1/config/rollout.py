@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from observe_r1.config_base import Config
 
@@ -115,7 +115,7 @@ class VLLMServer(Config):
 
 
 class Endpoint(Config):
-    """Any OpenAI-compatible server: for probing and evaluation, never for training."""
+    """Any OpenAI-compatible server: for teaching, probing and evaluation, never for training."""
 
     type: Literal["endpoint"] = "endpoint"
 
@@ -137,10 +137,29 @@ class Endpoint(Config):
     max_retries: int = Field(default=5, ge=0)
     """How often a request that failed for the server's reasons is sent again."""
 
+    token_limit_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the server calls the limit on a reply's length; some take the newer name alone."""
+
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
+    """Fields of every request, sent as they are, in place of what would be sent: say
+    ``extra.reasoning_effort=low``. ``none`` leaves a field out that the server refuses:
+    ``extra.seed=none``, in TOML ``extra = { seed = "none" }``."""
+
     @property
     def urls(self) -> tuple[str, ...]:
         """The addresses, one or several."""
         return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
+
+    @field_validator("extra")
+    @classmethod
+    def _check_extra(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if taken := sorted(extra.keys() & {"messages", "model", "n", "stream"}):
+            raise ValueError(
+                f"it has '{taken[0]}', but a request is one question to the model that the setting "
+                "model names, and gets one whole reply. Leave it out."
+            )
+        # TOML has no null, so "none" stands for it here as in overrides.
+        return {key: None if value == "none" else value for key, value in extra.items()}
 
     @model_validator(mode="after")
     def _check_urls(self) -> Self:

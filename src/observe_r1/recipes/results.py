@@ -5,6 +5,7 @@ docs/results/head_to_head.json    all methods on one budget and one mix of puzzl
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 from observe_r1.config.run import Recipe
 from observe_r1.config.stage_base import PREVIOUS
 from observe_r1.config.stages import Stage
-from observe_r1.experiments.plan import experiment_names
 from observe_r1.records import read_json
 
 HEAD_TO_HEAD = "head_to_head"
@@ -107,15 +107,15 @@ def measured(name: str, folder: Path | None = None) -> Measured | None:
     )
 
 
-def verdict_of(name: str, result: Measured | None) -> str:
+def verdict_of(name: str, result: Measured | None, experiments: Collection[str]) -> str:
     """What is known of a recipe's claims, in words, where nothing is too.
 
     Example:
-        verdict_of("dr_grpo", None) == "no experiment"
+        verdict_of("dr_grpo", None, ["observe_r1"]) == "no experiment"
     """
     if result is not None:
         return result.said
-    return NOT_RUN if name in experiment_names() else NO_EXPERIMENT
+    return NOT_RUN if name in experiments else NO_EXPERIMENT
 
 
 def stage_types(recipe: Recipe) -> str:

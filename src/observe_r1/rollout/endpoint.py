@@ -1,4 +1,4 @@
-"""Servers as an engine: rollouts through the OpenAI protocol, for probing and evaluation.
+"""Servers as an engine: rollouts through the OpenAI protocol, for teaching, probing, evaluation.
 
 Each completion is a request of its own, so that every server that speaks the protocol will do and
 every length is the server's own count. Servers that cache prefixes compute the prompt once anyway.
@@ -6,17 +6,20 @@ every length is the server's own count. Servers that cache prefixes compute the 
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from observe_r1.config.rollout import Endpoint, Sampling
 from observe_r1.endpoints import ChatReply, ChatRequest, EndpointClient, user_message
 from observe_r1.errors import EngineError
-from observe_r1.text import format_question
+from observe_r1.text import format_question, get_grammar
 from observe_r1.types import Completion, RolloutGroup, Sample
 
 UNKNOWN_TOKEN = -1
 """Stands for each token of a completion: servers tell how many there are, not which."""
+THINK = "think"
+"""Tag of the section that a thought belongs into."""
 
 
 class EndpointEngine:
@@ -36,6 +39,8 @@ class EndpointEngine:
             max_concurrency=config.max_concurrency,
             timeout_seconds=config.timeout_seconds,
             max_retries=config.max_retries,
+            token_limit_key=config.token_limit_key,
+            extra=config.extra,
         )
 
     @property
@@ -67,10 +72,35 @@ class EndpointEngine:
             groups.append(RolloutGroup(sample=sample, completions_G=completions, step=step))
         return groups
 
+    def draw(
+        self,
+        sample: Sample,
+        places: Sequence[int],
+        *,
+        sampling: Sampling,
+        system_prompt: str,
+        seed: int,
+        grammar: str,
+        step: int = 0,
+    ) -> Iterator[tuple[int, Completion]]:
+        """Those of a sample's group that are at ``places``, each with its place as it comes.
+
+        They are the ones that ``generate`` would have there, however many are asked for, and a
+        thought that the server keeps apart stands in front, in the section ``grammar`` has for it.
+        A failure is raised when everything that was on its way has come.
+        """
+        requests = [
+            _request(sample, place, sampling, system_prompt, seed, step) for place in places
+        ]
+        for number, reply in self.client.chat_each(requests):
+            whole = replace(reply, text=_with_thought(reply, grammar))
+            yield places[number], _completion(whole)
+
     def sync(self, policy: Any, version: int = 0) -> None:
         raise EngineError(
             f"A {type(policy).__name__} cannot be sent to an endpoint, whose weights are its own. "
-            "Endpoints serve probing and evaluation; train with engine.type=shared_prefill or vllm."
+            "Endpoints serve teaching, probing and evaluation; train with "
+            "engine.type=shared_prefill or vllm."
         )
 
     def close(self) -> None:
@@ -108,3 +138,14 @@ def _own_seed(*parts: object) -> int:
 def _completion(reply: ChatReply) -> Completion:
     tokens = (UNKNOWN_TOKEN,) * reply.num_tokens
     return Completion(text=reply.text, token_ids=tokens, truncated=reply.truncated)
+
+
+def _with_thought(reply: ChatReply, grammar: str) -> str:
+    """The whole response; under a grammar without such a section a thought is no part of it."""
+    is_there = f"<{THINK}>" in reply.text or f"</{THINK}>" in reply.text
+    if not reply.thought.strip() or is_there or THINK not in get_grammar(grammar).tags:
+        return reply.text
+    opened = f"<{THINK}>{reply.thought.strip()}"
+    if reply.truncated and not reply.text.strip():
+        return opened  # cut off within the thought, which therefore never closed
+    return f"{opened}</{THINK}>\n{reply.text.lstrip()}"

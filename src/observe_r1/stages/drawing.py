@@ -5,15 +5,17 @@
                     ▲                                  │
                     └──── too few passed the filters ◀─┘
 
-The store is the probe's: append-only, a row a question and round, whole or not there at all. A
-stop, or a server that fails half way, loses what is on its way and nothing else.
+The store is the probe's: append-only, a row a question and round, whole or not there at all. What a
+server replies is paid for, so each reply is on disk as it comes and waits there for the rest of its
+round. A stop, or a server that fails half way, loses what is on its way and nothing else.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from observe_r1.config.rollout import Sampling
@@ -26,7 +28,9 @@ from observe_r1.data.traces import TraceRow, TraceSet
 from observe_r1.errors import ConfigError, DataError, EngineError
 from observe_r1.grading import grade
 from observe_r1.probe.store import ProbeRow, ProbeStore, Stage
+from observe_r1.records import append_rows, read_rows, to_line, write_atomic
 from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.endpoint import EndpointEngine
 from observe_r1.rollout.sampling import stable_seed
 from observe_r1.text import format_question, parse_response, system_prompt
 from observe_r1.types import Completion, RolloutGroup, Sample
@@ -35,6 +39,7 @@ GREEDY: Stage = "direct"
 DRAWN: Stage = "reasoned"
 MAX_FAILURES = 10
 """Calls that may fail before a server is given up."""
+REPLIES = "replies.jsonl"
 
 WritingStage = SampleStage | TeachStage
 OnBatch = Callable[[Sequence[ProbeRow], int], None]
@@ -69,20 +74,50 @@ class Asker:
         self, samples: Sequence[Sample], count: int, *, greedy: bool, number: int
     ) -> list[RolloutGroup]:
         """``count`` responses to each question; ``number`` is the round."""
-        sampling = self.stage.sampling.greedy() if greedy else self.stage.sampling
-        hint = None if greedy else self.stage.hint
-        seed = stable_seed(self.stage.seed, "greedy" if greedy else number)
-        shown = [self._shown(sample) for sample in samples]
-        if hint is not None and hint.place == "response":
-            return self._go_on(shown, count, sampling, seed, hint)
-        prompt = self.prompt
-        if hint is not None and hint.place == "question":
-            shown = [self._with_hint(sample, hint) for sample in shown]
-        elif hint is not None:
-            prompt = f"{prompt}\n{hint.text}".strip()
+        asking = self._asking(greedy, number)
+        if asking.hint is not None and asking.hint.place == "response":
+            shown = [self._shown(sample) for sample in samples]
+            return self._go_on(shown, count, asking.sampling, asking.seed, asking.hint)
         return self.engine.generate(
-            shown, group_size=count, sampling=sampling, system_prompt=prompt, seed=seed
-        )
+            [self._worded(sample, asking.hint) for sample in samples],
+            group_size=count, sampling=asking.sampling, system_prompt=asking.prompt,
+            seed=asking.seed,
+        )  # fmt: skip
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether replies come one by one, each paid for."""
+        return isinstance(self.engine, EndpointEngine)
+
+    def ask_server(
+        self, sample: Sample, places: Sequence[int], *, greedy: bool, number: int
+    ) -> Iterator[tuple[int, Completion]]:
+        """The round's responses at ``places``, each with its place as it comes."""
+        assert isinstance(self.engine, EndpointEngine)
+        asking = self._asking(greedy, number)
+        if asking.hint is not None and asking.hint.place == "response":
+            raise self._cannot_go_on()
+        return self.engine.draw(
+            self._worded(sample, asking.hint), places, sampling=asking.sampling,
+            system_prompt=asking.prompt, seed=asking.seed, grammar=self.stage.grammar,
+        )  # fmt: skip
+
+    def _asking(self, greedy: bool, number: int) -> "_Asking":
+        hint = None if greedy else self.stage.hint
+        prompt = self.prompt
+        if hint is not None and hint.place == "system":
+            prompt = f"{prompt}\n{hint.text}".strip()
+        return _Asking(
+            sampling=self.stage.sampling.greedy() if greedy else self.stage.sampling,
+            hint=hint, prompt=prompt,
+            seed=stable_seed(self.stage.seed, "greedy" if greedy else number),
+        )  # fmt: skip
+
+    def _worded(self, sample: Sample, hint: Hint | None) -> Sample:
+        shown = self._shown(sample)
+        if hint is not None and hint.place == "question":
+            return self._with_hint(shown, hint)
+        return shown
 
     def _shown(self, sample: Sample) -> Sample:
         if self.shows_images:
@@ -115,10 +150,7 @@ class Asker:
         from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 
         if not isinstance(self.engine, SharedPrefillEngine):
-            raise ConfigError(
-                f"{self.stage.name}.hint.place is 'response', which the built-in engine alone can "
-                "continue. Set engine.type = 'shared_prefill', or place the hint elsewhere."
-            )
+            raise self._cannot_go_on()
         tokenizer = self.engine.policy.processor.tokenizer
         begun = [
             tokenizer(self._text(hint, s), add_special_tokens=False, split_special_tokens=True)
@@ -144,6 +176,69 @@ class Asker:
             for sample, ids, completions_G in zip(samples, begun, completions_P, strict=True)
         ]  # fmt: skip
 
+    def _cannot_go_on(self) -> ConfigError:
+        return ConfigError(
+            f"{self.stage.name}.hint.place is 'response', which the built-in engine alone can "
+            "continue. Set engine.type = 'shared_prefill', or place the hint elsewhere."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """How one round is asked."""
+
+    sampling: Sampling
+    hint: Hint | None
+    prompt: str
+    """The system prompt, the hint in it where that is its place."""
+    seed: int
+
+
+class WaitingReplies:
+    """Replies whose round is not whole yet, each on disk as it comes.
+
+    DIR/drawn/replies.jsonl    {"stage": "reasoned", "id": "puzzles-counting-7", "round": 0,
+                                "place": 3, "completion": {"text": "…", "answer": "3", …}}
+    """
+
+    def __init__(self, store: ProbeStore) -> None:
+        self._store = store
+        self._path = store.folder / REPLIES
+        self._writing = threading.Lock()
+        self._found: dict[tuple[Stage, str, int], dict[int, ProbedCompletion]] = {}
+        rows = list(self._rows())
+        for row in rows:
+            key = (row["stage"], row["id"], row["round"])
+            completion = ProbedCompletion(**row["completion"])
+            self._found.setdefault(key, {})[row["place"]] = completion
+        if self._path.exists():  # without what is whole by now and the line that a kill cut off
+            write_atomic(self._path, "".join(to_line(row) for row in rows))
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """Rounds count from 0, so those below the next one are rows of the store."""
+        for row in read_rows(self._path) if self._path.exists() else ():
+            if row["round"] >= self._store.next_round(row["stage"], row["id"]):
+                yield row
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._rows())
+
+    def take(self, stage: Stage, sample_id: str, number: int) -> dict[int, ProbedCompletion]:
+        """What an earlier run got of a round, by place."""
+        return self._found.pop((stage, sample_id, number), {})
+
+    def add(
+        self, stage: Stage, sample_id: str, number: int, place: int, completion: ProbedCompletion
+    ) -> None:
+        row = {"stage": stage, "id": sample_id, "round": number, "place": place,
+               "completion": asdict(completion)}  # fmt: skip
+        with self._writing:
+            append_rows(self._path, [row])
+
+    def remove(self) -> None:
+        """Every round is whole."""
+        self._path.unlink(missing_ok=True)
+
 
 @dataclass(slots=True)
 class Drawer:
@@ -153,8 +248,12 @@ class Drawer:
     asker: Asker
     store: ProbeStore
     workers: int
-    """Calls at the same time; more than one only for servers, which then get a question a call."""
+    """Calls of a server at the same time, a question each; other engines get a batch a call."""
     on_batch: OnBatch
+    waiting: WaitingReplies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = WaitingReplies(self.store)
 
     def run(self, questions: Sequence[Sample]) -> None:
         askable = [sample for sample in questions if self.asker.can_ask(sample)]
@@ -172,6 +271,7 @@ class Drawer:
         while pending := self._pending(askable):
             for missing, samples in pending.items():
                 self._ask_missing(samples, DRAWN, missing)
+        self.waiting.remove()
 
     def _answered_as_wanted(self, samples: Sequence[Sample]) -> list[Sample]:
         wanted = self.stage.ask_if_greedy == "right"
@@ -221,30 +321,38 @@ class Drawer:
         if failures:
             raise EngineError(
                 f"stage '{self.stage.name}': {len(failures)} calls failed, the last with: "
-                f"{failures[-1]} What was answered is kept; go on with --resume."
+                f"{failures[-1]} What was answered is kept: {self._num_kept()} replies in "
+                f"{self.store.folder}. Put the server right and go on with --resume, which asks "
+                "only for the rest."
             ) from failures[-1]
+
+    def _num_kept(self) -> int:
+        return sum(len(row.completions) for row in self.store.rows()) + len(self.waiting)
 
     def _answers(
         self, samples: Sequence[Sample], stage: Stage, count: int, failures: list[EngineError]
     ) -> Iterator[list[ProbeRow]]:
         """What each call brought; calls that failed are noted, and too many end it."""
-        if self.workers == 1:
+        if not self.asker.asks_server:
             size = self.stage.questions_per_batch
             for begin in range(0, len(samples), size):
                 yield self._call(samples[begin : begin + size], stage, count)
             return
         with ThreadPoolExecutor(self.workers) as pool:
-            calls = [pool.submit(self._call, [sample], stage, count) for sample in samples]
+            calls = [pool.submit(self._call_server, sample, stage, count) for sample in samples]
             try:
                 for call in as_completed(calls):
-                    try:
-                        yield call.result()
-                    except EngineError as error:
-                        failures.append(error)
-                        if len(failures) > MAX_FAILURES:
-                            return
+                    if call.cancelled():
+                        continue
+                    error = call.exception()
+                    if not isinstance(error, EngineError):
+                        yield [call.result()]
+                        continue
+                    failures.append(error)
+                    if len(failures) > MAX_FAILURES:  # calls that have begun come to their end
+                        _cancel(calls)
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                _cancel(calls)
 
     def _call(self, samples: Sequence[Sample], stage: Stage, count: int) -> list[ProbeRow]:
         rounds = [self.store.next_round(stage, sample.id) for sample in samples]
@@ -262,6 +370,23 @@ class Drawer:
                 for sample, group in zip(own, groups, strict=True)
             ]  # fmt: skip
         return found
+
+    def _call_server(self, sample: Sample, stage: Stage, count: int) -> ProbeRow:
+        """One question's round, without asking for what an earlier run has got of it."""
+        number = self.store.next_round(stage, sample.id)
+        found = self.waiting.take(stage, sample.id, number)
+        missing = [place for place in range(count) if place not in found]
+        replies = self.asker.ask_server(sample, missing, greedy=stage == GREEDY, number=number)
+        for place, completion in replies:
+            found[place] = _graded(completion, sample, self.stage.extract)
+            self.waiting.add(stage, sample.id, number, place, found[place])
+        completions = tuple(found[place] for place in range(count))
+        return ProbeRow(stage=stage, sample_id=sample.id, round=number, completions=completions)
+
+
+def _cancel(calls: Iterable[Future[ProbeRow]]) -> None:
+    for call in calls:
+        call.cancel()
 
 
 def _graded(completion: Completion, sample: Sample, extract: Any) -> ProbedCompletion:

@@ -47,10 +47,10 @@ def test_what_was_not_run_is_none(tmp_path):
 
 
 def test_what_has_no_experiment_is_not_said_to_be_run_yet(tmp_path):
-    assert verdict_of("dr_grpo", None) == "no experiment"
-    assert verdict_of("ton", None) == "not run yet"
+    assert verdict_of("dr_grpo", None, ["ton"]) == "no experiment"
+    assert verdict_of("ton", None, ["ton"]) == "not run yet"
     (tmp_path / "ton.json").write_text(json.dumps(RESULT))
-    assert verdict_of("ton", measured("ton", tmp_path)).startswith("holds")
+    assert verdict_of("ton", measured("ton", tmp_path), ["ton"]).startswith("holds")
 
 
 def test_diagrams():

@@ -1,10 +1,13 @@
 """Settings → engines: what is opened, what is refused before anything is loaded."""
 
+import tomllib
+
 import pytest
 
 import fakes
+from observe_r1.config.overrides import override_tree
 from observe_r1.config.rollout import VLLM, Endpoint, Sampling, SharedPrefill
-from observe_r1.config.stages import RLStage
+from observe_r1.config.stages import RLStage, TeachStage
 from observe_r1.errors import ConfigError, EngineError
 from observe_r1.rollout.endpoint import EndpointEngine
 from observe_r1.rollout.engines import make_engine
@@ -35,6 +38,28 @@ def test_what_makes_no_sense_is_refused_with_the_way_out() -> None:
         engine_config("", "tiny", ["127.0.0.1:8000"])
     with pytest.raises(ConfigError, match="an empty list"):
         Endpoint.build({"base_url": ()}, "the endpoint")
+
+
+def test_fields_for_a_server_are_written_in_toml_and_in_overrides() -> None:
+    toml = 'teacher = { type = "endpoint", extra = { seed = "none", effort = "low", k = [1] } }'
+    written = TeachStage.build(tomllib.loads(toml), "test").teacher
+    assert isinstance(written, Endpoint)
+    assert written.extra == {"seed": None, "effort": "low", "k": [1]}
+    tree = override_tree(
+        ["teach.teacher.type=endpoint", "teach.teacher.extra.seed=none",
+         "teach.teacher.extra.effort=low", "teach.teacher.extra.k=[1]",
+         "teach.teacher.token_limit_key=max_completion_tokens"]
+    )  # fmt: skip
+    given = TeachStage.build(tree["teach"], "test").teacher
+    assert isinstance(given, Endpoint)
+    assert given.extra == written.extra and given.token_limit_key == "max_completion_tokens"
+    assert Endpoint.model_validate_json(given.model_dump_json()) == given
+
+
+@pytest.mark.parametrize("name", ["messages", "model", "n", "stream"])
+def test_fields_that_decide_what_is_asked_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"extra: it has '{name}'.*Leave it out"):
+        Endpoint.build({"extra": {name: None}}, "the endpoint")
 
 
 def test_each_setting_makes_its_engine_and_endpoints_load_nothing() -> None:

@@ -36,12 +36,18 @@ class Teacher(ThreadingHTTPServer):
     """Knows sums when it is given a hint; without one it is wrong about odd numbers."""
 
     daemon_threads = True
+    request_queue_size = 64  # with the usual 5 the system resets connections that come at once
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, Any]] = []
         self.refuses: set[int] = set()
         """Numbers whose question is answered with status 400."""
+        self.credit: int | None = None
+        """So many more replies are given, then only status 402; None: any number."""
+        self.paid: list[int] = []
+        """Seeds of what was replied to."""
+        self.thinks_apart = False
         self.lock = threading.Lock()
 
     @property
@@ -75,10 +81,18 @@ class Handler(BaseHTTPRequestHandler):
         if number in self.server.refuses:
             self.reply(400, {"error": {"message": "no more credit"}})
             return
+        with self.server.lock:
+            if self.server.credit is not None and len(self.server.paid) >= self.server.credit:
+                self.reply(402, {"error": {"message": "no more credit"}})
+                return
+            self.server.paid.append(body["seed"])
         right = number % 2 == 0 or "Hint" in text
         answer = 2 * number if right else 2 * number + 1
-        said = f"<think>{number} + {number}</think><answer>{answer}</answer>"
-        choice = {"message": {"content": said}, "finish_reason": "stop"}
+        thought, said = f"{number} + {number}, {body['seed']}", f"<answer>{answer}</answer>"
+        message = {"content": f"<think>{thought}</think>\n{said}"}
+        if self.server.thinks_apart:
+            message = {"content": said, "reasoning_content": thought}
+        choice = {"message": message, "finish_reason": "stop"}
         self.reply(200, {"choices": [choice], "usage": {"completion_tokens": 7}})
 
     def reply(self, status: int, content: dict[str, Any]) -> None:
@@ -131,6 +145,78 @@ def test_what_was_paid_for_is_kept_when_the_server_fails(server: Teacher, tmp_pa
     before = server.questions()
     assert len(teach(server, tmp_path)) == 4
     assert server.questions() - before == {3: 1, 4: 1}, "only what is missing is asked again"
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 16])
+@pytest.mark.parametrize("settings", [{}, {"attempts_per_round": 3, "ask_if_greedy": "wrong"}])
+def test_every_single_reply_is_kept_and_none_is_asked_for_twice(
+    server: Teacher, tmp_path: Path, at_once: int, settings: dict[str, Any]
+) -> None:
+    teacher = {"type": "endpoint", "base_url": server.url, "max_retries": 0,
+               "max_concurrency": at_once}  # fmt: skip
+    settings = {"teacher": teacher, "attempts": 8, **settings}
+    undisturbed = teach(server, tmp_path / "whole", **settings)
+    wanted = Counter(server.paid)
+    server.paid.clear()
+    for credit in (5, 11):
+        server.credit = credit
+        with pytest.raises(EngineError, match=rf"no more credit.* {credit} replies.*--resume"):
+            teach(server, tmp_path / "cut", **settings)
+        assert len(server.paid) == credit == num_stored(tmp_path / "cut" / "drawn")
+    server.credit = None
+    resumed = teach(server, tmp_path / "cut", **settings)
+    assert Counter(server.paid) == wanted and set(wanted.values()) == {1}
+    assert resumed.rows == undisturbed.rows
+    assert not (tmp_path / "cut" / "drawn" / "replies.jsonl").exists(), "all rounds are whole"
+
+
+def num_stored(drawn: Path) -> int:
+    """Replies on disk, each counted once, whether its round is whole or not."""
+    rows = list(read_rows(drawn / "rollouts.jsonl")) if (drawn / "rollouts.jsonl").exists() else []
+    texts = [completion["text"] for row in rows for completion in row["completions"]]
+    texts += [row["completion"]["text"] for row in read_rows(drawn / "replies.jsonl")]
+    return len(set(texts))
+
+
+@pytest.mark.parametrize("at_once", [1, 16])
+def test_a_server_that_fails_too_often_is_given_up(
+    server: Teacher, tmp_path: Path, at_once: int
+) -> None:
+    many = [
+        Sample(id=f"q{n}", question=f"What is {n} plus {n}?", answer=str(2 * n), kind="number")
+        for n in range(300)
+    ]
+    server.credit = 20
+    teacher = {"type": "endpoint", "base_url": server.url, "max_retries": 0,
+               "max_concurrency": at_once}  # fmt: skip
+    stage = TeachStage.build({"teacher": teacher, "attempts": 3}, "test")
+    with pytest.raises(EngineError, match=r"\d+ calls failed.* 20 replies.*--resume"):
+        run_teach(stage, teacher_model="", questions=many, run=tmp_path, policy=no_policy)
+    assert num_stored(tmp_path / "drawn") == 20
+    assert len(server.asked) < 300, "most questions are not tried any more"
+
+
+def test_a_kill_costs_the_line_that_was_being_written(server: Teacher, tmp_path: Path) -> None:
+    server.credit = 3
+    with pytest.raises(EngineError):
+        teach(server, tmp_path, attempts=4)
+    replies = tmp_path / "drawn" / "replies.jsonl"
+    whole = replies.read_bytes()
+    replies.write_bytes(whole[:-20])
+    server.credit = None
+    assert len(teach(server, tmp_path, attempts=4)) == 16
+    assert len(server.paid) == 17, "the torn reply is asked for again"
+
+
+def test_a_thought_that_the_server_keeps_apart_is_learnt(server: Teacher, tmp_path: Path) -> None:
+    together = teach(server, tmp_path / "together", filters=[{"type": "well_formed"}])
+    server.thinks_apart = True
+    apart = teach(server, tmp_path / "apart", filters=[{"type": "well_formed"}])
+    assert [row.response for row in apart.rows] == [row.response for row in together.rows]
+    assert len(apart) == 4
+    assert apart.rows[1].response.startswith("<think>2 + 2, ")
+    answers = teach(server, tmp_path / "answers", grammar="answer")
+    assert answers.rows[1].response == "<answer>4</answer>"
 
 
 def test_a_run_keeps_what_was_paid_for_and_goes_on(server: Teacher, tmp_path: Path) -> None:
