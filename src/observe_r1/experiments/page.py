@@ -22,6 +22,8 @@ BEGIN, END = "<!-- written by hand: begin -->", "<!-- written by hand: end -->"
 UNWRITTEN = "Nothing has been written here yet."
 LEVEL = "accuracy/level "
 OBSERVED = ("observed_precision", "observed_recall")
+SPENT = 0.95
+"""Share of a budget from which on it counts as spent."""
 
 Trials = Mapping[str, Mapping[str, Mapping[str, float]]]
 """arm → seed → readouts, as JSON has them."""
@@ -153,23 +155,44 @@ def _costs_in_words(result: Mapping[str, Any], limits: Mapping[str, float | None
     rule = (
         f"Every arm may {given} tokens; the step that spends either is the last. " if given else ""
     )
-    return f"{rule}Means over seeds. {len(trials)} trials trained for {hours:.1f} h in all{where}."
+    costs = f"Means over seeds. {len(trials)} trials trained for {hours:.1f} h in all{where}."
+    return f"{rule}{costs}{_unspent_in_words(result, limits)}"
+
+
+def _unspent_in_words(result: Mapping[str, Any], limits: Mapping[str, float | None]) -> str:
+    """Arms that ended for another reason, which budgets do not make equal to the others."""
+    shares = {}
+    for arm, seeds in result["trials"].items():
+        used = _shares_used(list(seeds.values()), limits)
+        if used and max(used.values()) < SPENT:
+            shares[arm] = max(used.values())
+    if not shares:
+        return ""
+    named = ", ".join(f"{arm} ({100 * share:.0f} %)" for arm, share in shares.items())
+    return f" **Not all of a budget was spent by {named}**: compare these with care."
 
 
 def _budget_row(
     arm: str, found: Sequence[Mapping[str, float]], limits: Mapping[str, float | None]
 ) -> list[str]:
     used = {name: _mean(found, f"tokens_{name}") for name in limits}
-    shares = {name: used[name] / limit if limit else None for name, limit in limits.items()}
-    ended = [name for name, share in shares.items() if share is not None and share >= 1.0]
+    shares = _shares_used(found, limits)
+    ended = [name for name, share in shares.items() if share >= 1.0]
     return [
         arm,
-        *(_used(used[name], shares[name]) for name in limits),
+        *(_used(used[name], shares.get(name)) for name in limits),
         f"{sum(_mean(found, name) for name in _names(found, 'steps/')):,.0f}",
         f"{_mean(found, 'rollouts'):,.0f}",
         f"{_mean(found, 'seconds'):,.0f}",
         " and ".join(ended) or "-",
     ]
+
+
+def _shares_used(
+    found: Sequence[Mapping[str, float]], limits: Mapping[str, float | None]
+) -> dict[str, float]:
+    """Of each limit that there is."""
+    return {n: _mean(found, f"tokens_{n}") / limit for n, limit in limits.items() if limit}
 
 
 def _budget(result: Mapping[str, Any], name: str) -> float | None:

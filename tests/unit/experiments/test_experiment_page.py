@@ -63,6 +63,15 @@ def test_the_page_says_what_was_measured_and_what_it_cost(tmp_path):
     assert "## At full scale\n\nUse eight GPUs." in page
 
 
+def test_the_page_names_arms_that_left_some_of_their_budget(tmp_path):
+    assert "Not all of a budget" not in write_page(result(), tmp_path).read_text(encoding="utf-8")
+    found = result()
+    for numbers in found["trials"]["b"].values():
+        numbers["tokens_updated"] = 3600
+    page = write_page(found, tmp_path).read_text(encoding="utf-8")
+    assert "**Not all of a budget was spent by b (90 %)**: compare" in page
+
+
 def test_the_page_says_how_many_trials_had_a_gpu(tmp_path):
     found = result()
     found["trials"]["a"]["0"]["on_gpu"] = 1.0
