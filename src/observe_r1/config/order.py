@@ -183,9 +183,15 @@ def _check_hint(stage: TeachStage | SampleStage, hint: Hint, earlier: Sequence[S
             f"{stage.name}.hint.place is 'response', which the built-in engine alone can continue. "
             "Set engine.type = 'shared_prefill', or place the hint elsewhere."
         )
+    named = PLACEHOLDER.findall(hint.text)
+    if hint.place == "system" and named:
+        raise ValueError(
+            f"{stage.name}.hint speaks of {{{named[0]}}} in the system prompt, which is the same "
+            "for all questions. Set hint.place = 'question'."
+        )
     told = _told_of(hint.of_traces, earlier) if hint.of_traces else ()
     known = ["answer", *told]
-    for name in PLACEHOLDER.findall(hint.text):
+    for name in named:
         if name not in known:
             why = "" if told else " without hint.of_traces"
             raise ValueError(

@@ -72,6 +72,7 @@ def test_stages_that_fit() -> None:
         ([{**RL, "engine": {"type": "endpoint"}}], "rl.engine is an endpoint, whose weights cannot"),
         ([hinted("It is {nosuch}.")], r"the hint speaks of \{nosuch\}.*without hint.of_traces. It can name \{answer\}\."),
         ([hinted("It is {think}.")], "speaks of {think}.*without hint.of_traces"),
+        ([hinted("It is {answer}.", place="system")], "speaks of {answer} in the system prompt.*'question'"),
         ([TEACH, hinted("As seen: {observe}", of_traces={"source": "teach"})], "speaks of {observe}.*{think}, {answer}"),
         ([TEACH, hinted("{nosuch}", of_traces={"source": "./traces"})], "speaks of {nosuch}"),
         ([hinted("Wait", {"type": "sample", "engine": {"type": "vllm"}}, place="response")],
