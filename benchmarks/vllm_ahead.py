@@ -25,26 +25,16 @@ from observe_r1.process import settle_process
 settle_process()  # as the command line does
 
 import torch
-from step import GROUP, PROMPTS, QUESTION, SIDE, SYSTEM, build_model, processor
+from step import GROUP, PROMPTS, SYSTEM, build_model, processor
+from vllm_rollout import make_samples
 
-import fakes
 from observe_r1.config.stages import RLStage
 from observe_r1.records import read_rows
 from observe_r1.stages.rl import run_rl
-from observe_r1.types import Sample
 from serving import free_port, serving
 
 PHASES = ("step", "generate", "optimise", "wait", "sync")
 REWARD = Path(__file__).parents[1] / "tests" / "unit" / "train" / "vowel_reward.py"
-
-
-def make_samples(count: int) -> list[Sample]:
-    """A picture of its own each."""
-    return [
-        Sample(id=f"{n}", question=QUESTION, answer="3", kind="number",
-               images=(fakes.picture((n % 256, 40 * (n % 6), 90), (SIDE, SIDE)),))
-        for n in range(count)
-    ]  # fmt: skip
 
 
 def make_stage(staleness: int, url: str, folder: Path, tokens: int, steps: int) -> RLStage:
@@ -91,7 +81,7 @@ def main() -> None:
         folder, port = Path(name), free_port()
         build_model().save_pretrained(folder / "model")
         processor().save_pretrained(folder / "model")
-        samples = make_samples(PROMPTS * arguments.steps)
+        samples = [sample for step in range(arguments.steps) for sample in make_samples(step)]
         variables = {
             "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1", "OMP_NUM_THREADS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "WARNING",

@@ -1,6 +1,5 @@
 """Whether the stages of a recipe fit together, seen before anything runs."""
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -12,11 +11,8 @@ from observe_r1.config.sft import SFTStage
 from observe_r1.config.stage_base import BASE, PREVIOUS
 from observe_r1.config.stages import RLStage, SampleStage, Stage, TeachStage, TrainingStage
 from observe_r1.config.teach import CheckpointTeacher
-from observe_r1.config.traces import LAST, Hint, TraceSource
+from observe_r1.config.traces import LAST, PLACEHOLDER, Hint, TraceSource, only_built_in
 from observe_r1.text import GRAMMARS, get_grammar
-
-PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-"""What a hint may name in its text."""
 
 
 def active(stages: Sequence[Stage]) -> list[Stage]:
@@ -179,10 +175,7 @@ def _check_merged(stage: ParamsStage, earlier: Sequence[Stage]) -> None:
 def _check_hint(stage: TeachStage | SampleStage, hint: Hint, earlier: Sequence[Stage]) -> None:
     writer = stage.teacher if isinstance(stage, TeachStage) else stage
     if hint.place == "response" and not isinstance(getattr(writer, "engine", None), SharedPrefill):
-        raise ValueError(
-            f"{stage.name}.hint.place is 'response', which the built-in engine alone can continue. "
-            "Set engine.type = 'shared_prefill', or place the hint elsewhere."
-        )
+        raise ValueError(only_built_in(stage.name))
     named = PLACEHOLDER.findall(hint.text)
     if hint.place == "system" and named:
         raise ValueError(

@@ -1,5 +1,6 @@
 """Where traces come from: what ``teach`` and ``sample`` write, and ``sft`` and ``dpo`` read."""
 
+import re
 from typing import Literal
 
 from pydantic import Field
@@ -9,6 +10,8 @@ from observe_r1.data.trace_filters import AnyFilter
 from observe_r1.data.transforms import AnyTransform
 
 LAST = "last"
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+"""What a hint may name in its text."""
 
 
 class TraceSource(Config):
@@ -59,3 +62,11 @@ class Hint(Config):
 
     of_traces: TraceSource | None = None
     """Where sections come from that the text names: a description written by another stage."""
+
+
+def only_built_in(stage: str) -> str:
+    """Why another engine is refused for a hint that begins the response."""
+    return (
+        f"{stage}.hint.place is 'response', which the built-in engine alone can continue. Set "
+        "engine.type = 'shared_prefill', or place the hint elsewhere."
+    )

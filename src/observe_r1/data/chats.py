@@ -344,6 +344,15 @@ def _read_chat(row: Mapping[str, Any], side: Side) -> _Chat:
     )
 
 
+def is_chat(row: Mapping[str, Any], side: Side) -> bool:
+    """Whether a row has one question and its answer; its pictures are not looked at."""
+    try:
+        _read_chat(row, side)
+    except BadRow:
+        return False
+    return True
+
+
 def _turns_of(row: Mapping[str, Any], side: Side) -> Iterator[Any]:
     """The turns that all share, then those of one side of a preference pair."""
     shared = row.get("conversations") or row.get("messages") or row.get("prompt")

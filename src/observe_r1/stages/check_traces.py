@@ -8,7 +8,7 @@ from observe_r1.config.order import sources_of
 from observe_r1.config.stages import DPOStage, Stage, TeachStage
 from observe_r1.config.teach import FileTeacher
 from observe_r1.config.traces import LAST, TraceSource
-from observe_r1.data.chats import OWN, Side
+from observe_r1.data.chats import OWN, Side, is_chat
 from observe_r1.data.sources.base import BadRow, optional_text
 from observe_r1.data.sources.files import find_rows
 from observe_r1.data.trace_filters import Filter, Gold
@@ -19,8 +19,6 @@ from observe_r1.stages.handover import traces_folder, writes_traces
 
 NEEDED = ("sample_id", "response", "grammar")
 """Without these a row is no trace."""
-INSTRUCTING = ("system", "developer")
-"""Who speaks in a chat and neither asks nor answers."""
 
 
 def check_traces(stage: Stage, earlier: Sequence[Stage]) -> None:
@@ -88,7 +86,7 @@ def _first_chat(stage: str, path: Path, side: Side) -> Mapping[str, Any]:
     try:
         found = (row.values for row in find_rows(path))
         rows = (row for row in found if not isinstance(row, BadRow))
-        first = next((row for row in rows if _is_chat(row, side)), None)
+        first = next((row for row in rows if is_chat(row, side)), None)
     except DataError as error:
         raise DataError(f"stage '{stage}' reads traces of {path}: {error}") from None
     if first is None:
@@ -98,22 +96,6 @@ def _first_chat(stage: str, path: Path, side: Side) -> Mapping[str, Any]:
             f"of a preference pair the answer stands under '{side}'."
         )
     return first
-
-
-def _is_chat(row: Mapping[str, Any], side: Side) -> bool:
-    """Whether a row has turns enough; what they say, and their pictures, are read with the rest."""
-    shared = row.get("conversations") or row.get("messages") or row.get("prompt")
-    last = row.get(side)
-    turns = [*_listed(shared), *([last] if isinstance(last, Mapping) else _listed(last))]
-    return sum(isinstance(t, Mapping) and _speaker(t) not in INSTRUCTING for t in turns) > 1
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _speaker(turn: Mapping[str, Any]) -> str:
-    return str(turn.get("from") or turn.get("role"))
 
 
 def _check_grades(

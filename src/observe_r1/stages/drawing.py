@@ -11,7 +11,6 @@ round. A stop, or a server that fails half way, loses what is on its way and not
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from typing import Any
 from observe_r1.config.rollout import Sampling
 from observe_r1.config.sample import SampleStage
 from observe_r1.config.teach import TeachStage
-from observe_r1.config.traces import Hint
+from observe_r1.config.traces import PLACEHOLDER, Hint, only_built_in
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.data.trace_filters import RowFilter
 from observe_r1.data.traces import TraceRow, TraceSet
@@ -43,8 +42,6 @@ WritingStage = SampleStage | TeachStage
 OnBatch = Callable[[Sequence[ProbeRow], int], None]
 """Told about stored rows, and how many questions they are of."""
 
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-
 
 class Asker:
     """Puts questions to an engine, with the hint or without it."""
@@ -65,7 +62,7 @@ class Asker:
         """Whether everything that the hint speaks of is there for this question."""
         hint = self.stage.hint
         return hint is None or all(
-            self._value(name, sample) is not None for name in _PLACEHOLDER.findall(hint.text)
+            self._value(name, sample) is not None for name in PLACEHOLDER.findall(hint.text)
         )
 
     def ask(
@@ -94,7 +91,7 @@ class Asker:
         assert isinstance(self.engine, EndpointEngine)
         asking = self._asking(greedy, number)
         if asking.hint is not None and asking.hint.place == "response":
-            raise self._cannot_go_on()
+            raise ConfigError(only_built_in(self.stage.name))
         return self.engine.draw(
             self._worded(sample, asking.hint), places, sampling=asking.sampling,
             system_prompt=asking.prompt, seed=asking.seed, grammar=self.stage.grammar,
@@ -127,7 +124,7 @@ class Asker:
         return replace(sample, question=question, options=())
 
     def _text(self, hint: Hint, sample: Sample) -> str:
-        return _PLACEHOLDER.sub(lambda m: str(self._value(m[1], sample)), hint.text)
+        return PLACEHOLDER.sub(lambda m: str(self._value(m[1], sample)), hint.text)
 
     def _value(self, name: str, sample: Sample) -> str | None:
         if name == "answer":
@@ -148,7 +145,7 @@ class Asker:
         from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 
         if not isinstance(self.engine, SharedPrefillEngine):
-            raise self._cannot_go_on()
+            raise ConfigError(only_built_in(self.stage.name))
         tokenizer = self.engine.policy.processor.tokenizer
         begun = [
             tokenizer(self._text(hint, s), add_special_tokens=False, split_special_tokens=True)
@@ -173,12 +170,6 @@ class Asker:
             )
             for sample, ids, completions_G in zip(samples, begun, completions_P, strict=True)
         ]  # fmt: skip
-
-    def _cannot_go_on(self) -> ConfigError:
-        return ConfigError(
-            f"{self.stage.name}.hint.place is 'response', which the built-in engine alone can "
-            "continue. Set engine.type = 'shared_prefill', or place the hint elsewhere."
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

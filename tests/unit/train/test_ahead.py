@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_resume import SAMPLES, assert_equal_runs, rows, stage
+from test_resume import SAMPLES, assert_equal_runs, forget_step_4, rows, stage
 
 import fakes
 from observe_r1.data.store import read_samples, write_samples
@@ -126,11 +126,7 @@ def test_a_stale_run_is_killed_and_resumed_without_a_trace(model: str, tmp_path:
     settings = stage(4, staleness=2)
     run_rl(settings, model=model, samples=SAMPLES, run=whole)
     shutil.copytree(whole, killed, symlinks=True)
-    # As if killed after step 2 was saved: steps 3 and 4 had been drawn already.
-    shutil.rmtree(killed / "checkpoints" / "step-000004")
-    link = killed / "checkpoints" / "latest"
-    link.unlink()
-    link.symlink_to("step-000002")
+    forget_step_4(killed)  # steps 3 and 4 had been drawn already
     run_rl(settings, model=model, samples=SAMPLES, run=killed, resume=True)
     assert_equal_runs(whole, killed)
     assert [row["staleness"] for row in rows(whole, "metrics.jsonl")] == [0, 1, 2, 2]

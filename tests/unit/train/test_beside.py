@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_resume import assert_equal_runs, rows, stage
+from test_resume import assert_equal_runs, forget_step_4, rows, stage
 
 import fakes
 from observe_r1.rollout.vllm_server import VLLMServerEngine
@@ -125,10 +125,7 @@ def test_beside_an_update_as_in_turn_and_resumed_with_draws_waiting(
     assert any(row["groups/rounds"] > 1 for row in rows(turn, "metrics.jsonl"))
     assert [row["staleness"] for row in rows(beside, "metrics.jsonl")] == [0, 1, 2, 2]
     shutil.copytree(beside, killed, symlinks=True)
-    shutil.rmtree(killed / "checkpoints" / "step-000004")
-    latest = killed / "checkpoints" / "latest"
-    latest.unlink()
-    latest.symlink_to("step-000002")
+    forget_step_4(killed)
     run_rl(settings, model=model, samples=SAMPLES, run=killed, resume=True)
     assert_equal_runs(beside, killed)
     assert not draw_threads()

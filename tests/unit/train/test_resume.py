@@ -51,6 +51,14 @@ def tensors(run: Path, name: str) -> dict[str, torch.Tensor]:
     return load_file(folder / name)
 
 
+def forget_step_4(run: Path) -> None:
+    """As if killed after step 2 was saved: the checkpoint of step 4 was never written."""
+    shutil.rmtree(run / "checkpoints" / "step-000004")
+    link = run / "checkpoints" / "latest"
+    link.unlink()
+    link.symlink_to("step-000002")
+
+
 def assert_equal_runs(one: Path, other: Path) -> None:
     for name in ("metrics.jsonl", "rollouts.jsonl", "samples.jsonl"):
         assert rows(one, name) == rows(other, name)
@@ -78,11 +86,7 @@ def test_rows_past_the_checkpoint_are_set_aside_and_never_doubled(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_rl(stage(4), model=model, samples=SAMPLES, run=whole)
     shutil.copytree(whole, killed, symlinks=True)
-    # As if killed after step 3: the checkpoint of step 4 was never written, a row is torn.
-    shutil.rmtree(killed / "checkpoints" / "step-000004")
-    link = killed / "checkpoints" / "latest"
-    link.unlink()
-    link.symlink_to("step-000002")
+    forget_step_4(killed)  # and a row is torn
     with open(killed / "rollouts.jsonl", "a") as file:
         file.write('{"step": 4, "torn')
     run_rl(stage(4), model=model, samples=SAMPLES, run=killed, resume=True)
