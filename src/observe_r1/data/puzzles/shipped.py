@@ -26,6 +26,8 @@ _PROBE = Path(__file__).parents[2] / "assets" / "puzzles.json"
 
 HELD_OUT_SEED = 900
 """Seed of the questions that measure; the split keeps them apart from every training stream."""
+_GIVE_UP = 2_000
+"""Items of a stream without one that is new: then the families have no more."""
 
 
 def training_stream(families: list[Family], seed: int, count: int) -> list[Sample]:
@@ -38,14 +40,29 @@ def held_out(
 ) -> list[Sample]:
     """Different puzzles that nothing is ever trained on, of all levels or of those named."""
     samples: dict[tuple[str, tuple[bytes, ...]], Sample] = {}
+    in_vain = 0
     for item in stream(families, seed, "held_out") if count else ():
-        if levels and item.level not in levels:
-            continue
-        sample = item.sample()
-        samples.setdefault((sample.question, sample.images), sample)
+        if not levels or item.level in levels:
+            before, sample = len(samples), item.sample()
+            samples.setdefault((sample.question, sample.images), sample)
+            in_vain = 0 if len(samples) > before else in_vain
         if len(samples) == count:
             break
+        in_vain += 1
+        if in_vain == _GIVE_UP:
+            raise DataError(_too_few(families, levels, len(samples), count))
     return list(samples.values())
+
+
+def _too_few(families: list[Family], levels: Collection[int], found: int, count: int) -> str:
+    names = ", ".join(family.name for family in families)
+    word = "level" if len(levels) == 1 else "levels"
+    at = f" at {word} {', '.join(map(str, sorted(levels)))}" if levels else ""
+    return (
+        f"{count:,} different held-out puzzles of {names}{at} were asked for and there are only "
+        f"{found:,}: small families repeat themselves. Ask for fewer, for more levels, or for more "
+        "families."
+    )
 
 
 def builtin(families: list[Family]) -> list[Sample]:
