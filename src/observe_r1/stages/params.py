@@ -3,6 +3,7 @@
 weights ─▶ operation ─▶ operation ─▶ checkpoints/step-000000
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -50,8 +51,8 @@ def run_params(
             refuse_other_shapes(stage.name, known)
     loaded = load_weights_of(source, dtype="auto")
     before = {name: weight.detach().clone() for name, weight in loaded.named_parameters()}
-    torch.manual_seed(stage.seed)
-    for operation in stage.operations:
+    for place, operation in enumerate(stage.operations):
+        torch.manual_seed(seed_of(stage, place))
         if isinstance(operation, ShrinkPerturb):
             _shrink_perturb(loaded, operation)
         else:
@@ -60,6 +61,13 @@ def run_params(
     checkpoint = _write(loaded, source, moments, run)
     notify(1, metrics)
     return checkpoint
+
+
+def seed_of(stage: ParamsStage, place: int) -> int:
+    """Dice of an operation's own. Stages of a run share one seed, and noise drawn from that would be
+    the weights that an earlier stage began with: no fresh ones, but a pull back to the start."""
+    said = f"{stage.seed}/{stage.name}/{place}"
+    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:7], "big")
 
 
 def named_models(operation: Merge) -> tuple[str, ...]:
