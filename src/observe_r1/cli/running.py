@@ -86,4 +86,6 @@ def _how_to_go_on(run: "RunConfig", out: Path) -> str:
     command = f"observe-r1 train {settings} --model {run.model} --data {run.data} --out {out}"
     if run.preset != "full":
         command += f" --preset {run.preset}"
+    if not out.is_dir():
+        return "It had not begun, so nothing was kept. Give the same command again."
     return f"Everything up to the last checkpoint is in {out}. Go on with:\n  {command} --resume"

@@ -133,12 +133,25 @@ class FolderSamples(Mapping[str, Sample]):
             question=row["question"],
             answer=row["answer"],
             kind=row["kind"],
-            images=tuple((self._folder / name).read_bytes() for name in row.get("images") or ()),
+            images=tuple(self._picture(name) for name in row.get("images") or ()),
             options=tuple(row.get("options") or ()),
             family=row.get("family"),
             level=row.get("level"),
             rung=row.get("rung"),
         )
+
+    def _picture(self, name: str) -> bytes:
+        """A stranger's folder may name any file of this machine; only its own are read."""
+        path = (self._folder / name).resolve()
+        if not path.is_relative_to(self._folder.resolve()):
+            raise DataError(
+                f"{self._folder / SAMPLES} names the picture '{name}', which is outside of the "
+                "folder and is not read. Put the picture into it and name it from there."
+            )
+        return path.read_bytes()
+
+    def __contains__(self, sample_id: object) -> bool:
+        return sample_id in self._rows  # the mapping's own way would read the pictures
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
@@ -160,6 +173,9 @@ class SampleIndex(Mapping[str, Sample]):
 
     def __getitem__(self, sample_id: str) -> Sample:
         return self._samples[self._places[sample_id]]
+
+    def __contains__(self, sample_id: object) -> bool:
+        return sample_id in self._places
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -23,7 +23,7 @@ from typing import Any
 from observe_r1.errors import RunError
 from observe_r1.experiments.bases import Base, make_base
 from observe_r1.experiments.known import curve_of
-from observe_r1.experiments.locks import only_one
+from observe_r1.stages.locks import only_one
 from observe_r1.experiments.page import write_page
 from observe_r1.experiments.plan import Experiment
 from observe_r1.experiments.start import measure_start, read_start

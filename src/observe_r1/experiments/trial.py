@@ -19,7 +19,7 @@ from observe_r1.data.ladder_folder import write_ladder
 from observe_r1.data.puzzles import MIX, get_family
 from observe_r1.data.puzzles.shipped import training_stream
 from observe_r1.experiments.bases import BASES, make_base
-from observe_r1.experiments.locks import only_one
+from observe_r1.stages.locks import only_one
 from observe_r1.experiments.measuring import measure_trial
 from observe_r1.experiments.plan import Arm, Experiment
 from observe_r1.experiments.readouts import read_trial

@@ -33,11 +33,14 @@ from observe_r1.data.traces import TRACES, TraceSet, join, read_traces
 from observe_r1.data.transforms.apply import transform_traces
 from observe_r1.errors import DataError, RunError
 from observe_r1.stages.models import locate_model
+from observe_r1.stages.waiting import done_by_first
 
 if TYPE_CHECKING:
     from observe_r1.policy.load import Policy
 
 ADAPTER = "adapter_config.json"
+MERGED = "start"
+"""Of a stage: the model that adapters it starts from were merged into."""
 MEASURES = ("num_tokens", "perplexity")
 LoadPolicy = Callable[[], "Policy"]
 """Weights to measure traces with, loaded when a filter needs them."""
@@ -49,6 +52,17 @@ def stage_folders(run: RunConfig, out: Path) -> list[tuple[Path, Stage]]:
     if len(stages) == 1:
         return [(out, stages[0])]
     return [(out / f"{n}-{stage.name}", stage) for n, stage in enumerate(stages, start=1)]
+
+
+def _merge_once(adapters: Path, merged: Path, dtype: str) -> None:
+    from observe_r1.stages.export_model import merge_adapters
+
+    if merged.exists():
+        return
+    part = merged.with_name(f".{merged.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    merge_adapters(adapters, part, dtype=dtype)
+    part.rename(merged)
 
 
 def writes_weights(stage: Stage) -> bool:
@@ -115,15 +129,8 @@ class Handover:
         dtype = _dtype_of_adapters(stage)
         if dtype is None or not (Path(model) / ADAPTER).is_file():
             return model
-        merged = folder / "start"
-        if not merged.exists():
-            from observe_r1.stages.export_model import merge_adapters
-
-            part = folder / ".start.part"
-            shutil.rmtree(part, ignore_errors=True)
-            merge_adapters(Path(model), part, dtype=dtype)
-            part.rename(merged)
-        return str(merged)
+        done_by_first(lambda: _merge_once(Path(model), folder / MERGED, dtype), folder, MERGED)
+        return str(folder / MERGED)
 
     def _checkpoint(self, folder: Path, name: str) -> str:
         latest = folder / "checkpoints" / "latest"

@@ -64,8 +64,8 @@ def run_params(
 
 
 def seed_of(stage: ParamsStage, place: int) -> int:
-    """Dice of an operation's own. Stages of a run share one seed, and noise drawn from that would be
-    the weights that an earlier stage began with: no fresh ones, but a pull back to the start."""
+    """Dice of an operation's own. Stages of a run share one seed, and noise drawn from that would
+    be the weights an earlier stage began with: no fresh ones, but a pull back to the start."""
     said = f"{stage.seed}/{stage.name}/{place}"
     return int.from_bytes(hashlib.sha256(said.encode()).digest()[:7], "big")
 

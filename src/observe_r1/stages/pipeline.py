@@ -28,6 +28,7 @@ from observe_r1.records import read_json, write_json
 from observe_r1.stages.check import check_inputs
 from observe_r1.stages.environment import environment, is_main_process, now
 from observe_r1.stages.handover import Handover, stage_folders
+from observe_r1.stages.locks import only_one
 from observe_r1.stages.measure import prepare_held_out
 from observe_r1.stages.models import locate_model
 from observe_r1.stages.questions import correct_length, load_questions
@@ -40,6 +41,7 @@ from observe_r1.types import Sample
 CONFIG = "config.json"
 DONE = "done.json"
 ENVIRONMENT = "env.json"
+LOCK = ".lock"
 LIMITS = ("max_steps", "max_minutes", "eval_every", "save_every", "keep_checkpoints")
 """Stage settings that a resumed run may have otherwise: they do not change what a step does."""
 KEEPING = ("filters", "transforms", "at_least")
@@ -125,7 +127,8 @@ def _run_stages(
         run_stage(work, stage, folder)
         if len(folders) > 1 and is_main_process():
             limits = {name: getattr(stage, name) for name in LIMITS if hasattr(stage, name)}
-            write_json(folder / DONE, {"finished": now(), "limits": limits})
+            budget = run.budget.model_dump(mode="json")
+            write_json(folder / DONE, {"finished": now(), "limits": limits, "budget": budget})
     return Path(work.handover.result())
 
 
@@ -134,17 +137,22 @@ def claimed_run_folder(run: RunConfig, out: Path, resume: bool) -> Iterator[None
     """A folder with the settings of the run. If the run fails before its first step (a model that
     cannot be loaded, say), nothing is left behind and the same command can be given again."""
     existed = out.is_dir()
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / CONFIG, run.model_dump(mode="json"))
-    write_json(out / ENVIRONMENT, environment(resume))
-    try:
-        yield
-    except BaseException:  # Ctrl-C too: a run that has not begun leaves nothing behind
-        if not resume and not _has_begun(out):
-            _empty(out, keep_folder=existed)
-        for part in out.glob("**/.*.part"):  # a checkpoint that was being written
-            shutil.rmtree(part, ignore_errors=True)
-        raise
+    with only_one(out / LOCK, wait=False) as is_mine:
+        if not is_mine:
+            raise RunError(
+                f"another process is at work in {out}, and two would write into the same files. "
+                "Wait until it has ended, or stop it, and give the same command again."
+            )
+        write_json(out / CONFIG, run.model_dump(mode="json"))
+        write_json(out / ENVIRONMENT, environment(resume))
+        try:
+            yield
+        except BaseException:  # Ctrl-C too: a run that has not begun leaves nothing behind
+            if not resume and not _has_begun(out):
+                _empty(out, keep_folder=existed)
+            for part in out.glob("**/.*.part"):  # a checkpoint that was being written
+                shutil.rmtree(part, ignore_errors=True)
+            raise
 
 
 def _refuse_occupied(out: Path) -> None:
@@ -157,7 +165,7 @@ def _refuse_occupied(out: Path) -> None:
         raise RunError(f"{out} {what}, and nothing is overwritten. {advice} another --out.")
 
 
-BEGUN = ("**/metrics.jsonl", "**/step-*", "**/drawn/rollouts.jsonl")
+BEGUN = ("**/metrics.jsonl", "**/step-*", "**/drawn/rollouts.jsonl", "**/drawn/replies.jsonl")
 """What a run has only once there is something to lose."""
 
 
@@ -199,16 +207,24 @@ def _check_limits(run: RunConfig, out: Path) -> None:
     for place, (folder, stage) in enumerate(folders):
         if not (folder / DONE).exists():
             continue
-        then = read_json(folder / DONE)["limits"]
-        if then.get("max_steps") == getattr(stage, "max_steps", None):
-            continue
-        if place + 1 < len(folders):
+        done = read_json(folder / DONE)
+        then, is_last = done["limits"], place + 1 == len(folders)
+        longer = then.get("max_steps") != getattr(stage, "max_steps", None)
+        if is_last and (longer or _has_more(run, stage, done)):
+            (folder / DONE).unlink()
+        elif longer:
             raise RunError(
                 f"stage '{stage.name}' has ended after max_steps = {then.get('max_steps')}, and "
                 f"'{folders[place + 1][1].name}' comes from it, so its length cannot be changed "
                 f"any more. Leave {stage.name}.max_steps as it was, or choose another --out."
             )
-        (folder / DONE).unlink()
+
+
+def _has_more(run: RunConfig, stage: Stage, done: dict[str, Any]) -> bool:
+    """Whether a stage may go on for longer, or on more tokens, than when it came to its end."""
+    minutes = done["limits"].get("max_minutes") != getattr(stage, "max_minutes", None)
+    budget = run.budget.model_dump(mode="json")
+    return minutes or done.get("budget", budget) != budget
 
 
 def _identity(run: RunConfig, out: Path) -> dict[str, Any]:

@@ -157,3 +157,24 @@ def test_rows_that_cannot_be_used_are_left_out_and_none_left_is_refused(tmp_path
         read_chats(foreign(tmp_path, lost, twice), "think_answer")
     with pytest.raises(DataError, match="there is no file"):
         read_chats(tmp_path / "nowhere.json", "think_answer")
+
+
+def test_pictures_outside_of_a_strangers_folder_are_not_read(tmp_path: Path) -> None:
+    write_traces(tmp_path / "theirs", TRACES)
+    (tmp_path / "key").write_bytes(b"secret")
+    path = tmp_path / "theirs" / "samples.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for place, name in enumerate(("../key", str(tmp_path / "key"))):
+        rows[place]["images"] = [name]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_traces(tmp_path / "theirs")
+    for sample_id in (rows[0]["sample_id"], rows[1]["sample_id"]):
+        with pytest.raises(DataError, match="outside of the folder and is not read"):
+            found.samples[sample_id]
+
+
+def test_no_picture_is_read_before_its_question_is_asked_for(tmp_path: Path) -> None:
+    write_traces(tmp_path, TRACES)
+    for picture in (tmp_path / "images").iterdir():
+        picture.unlink()
+    assert set(read_traces(tmp_path).samples) == set(SAMPLES)

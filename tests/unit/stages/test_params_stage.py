@@ -62,6 +62,15 @@ def test_the_noise_is_a_function_of_the_seed(models: dict[str, str], tmp_path: P
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+def test_stages_with_one_seed_draw_different_noise(models: dict[str, str], tmp_path: Path) -> None:
+    operation = {"type": "shrink_perturb", "shrink": 0.0, "perturb": 1.0}
+    begun = changed(models, tmp_path / "a", operation, name="from_nothing", seed=3)
+    shaken = changed(models, tmp_path / "b", operation, name="perturb", seed=3)
+    drawn = {name for name in begun if begun[name].std() > 0}  # norms begin with ones
+    assert drawn
+    assert not any(torch.equal(begun[name], shaken[name]) for name in drawn)
+
+
 def test_only_the_parts_named_are_changed(models: dict[str, str], tmp_path: Path) -> None:
     before = weights(models["base"])
     after = changed(models, tmp_path, {"type": "shrink_perturb", "parts": ["vision"]})

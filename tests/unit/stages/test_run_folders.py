@@ -2,13 +2,15 @@
 
 import pytest
 
-from observe_r1.config.run import RunConfig
+from observe_r1.config.run import Budget, RunConfig
 from observe_r1.data.store import write_samples
 from observe_r1.data.traces import read_traces
 from observe_r1.errors import DataError, ModelError, RunError
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import Machine
 from observe_r1.recipes.resolve import Choice, resolve
+from observe_r1.records import write_json
+from observe_r1.stages.handover import stage_folders
 from observe_r1.stages.pipeline import (
     check_can_start,
     claimed_run_folder,
@@ -150,3 +152,62 @@ def test_correct_lengths_come_from_samples_that_were_solved(tmp_path):
     assert correct_length(str(tmp_path / "data"), 25) == 35.0  # of 30 … 49
     write_samples(tmp_path / "plain", [question(1)])
     assert correct_length(str(tmp_path / "plain"), 25) is None
+
+
+def test_replies_that_were_paid_for_stay_when_their_round_was_not_whole(tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), claimed_run_folder(make_run(), out, resume=False):
+        (out / "1-teach" / "drawn").mkdir(parents=True)
+        (out / "1-teach" / "drawn" / "replies.jsonl").write_text("{}\n")
+        raise KeyboardInterrupt
+    assert (out / "1-teach" / "drawn" / "replies.jsonl").exists()
+
+
+def test_two_processes_do_not_write_into_one_run_folder(tmp_path):
+    run, out = make_run(), tmp_path / "run"
+    with claimed_run_folder(run, out, resume=False):
+        (out / "metrics.jsonl").write_text("{}\n")
+        with (
+            pytest.raises(RunError, match=r"another process is at work in .* Wait until"),
+            claimed_run_folder(run, out, resume=True),
+        ):
+            pass
+        assert (out / "metrics.jsonl").exists()
+    with claimed_run_folder(run, out, resume=True):  # the first has let go
+        pass
+
+
+def ended(run: RunConfig, out, **done) -> None:
+    """Both stages of a run as they are left when they came to their end."""
+    with claimed_run_folder(run, out, resume=False):
+        for folder, stage in stage_folders(run, out):
+            folder.mkdir()
+            limits = {"max_steps": stage.max_steps, "max_minutes": stage.max_minutes}
+            write_json(folder / "done.json", {"limits": limits, **done})
+
+
+def two_stages(**settings) -> RunConfig:
+    first, second = {"type": "rl", "name": "one"}, {"type": "rl", "name": "two", **settings}
+    values = {"recipe": "test", "preset": "full", "model": "tiny", "data": "puzzles"}
+    return RunConfig.build({**values, "stages": [first, second]}, "test")
+
+
+def reopened(run: RunConfig, out) -> list[str]:
+    check_can_start(run, out, resume=True)
+    return [folder.name for folder, _ in stage_folders(run, out)
+            if not (folder / "done.json").exists()]  # fmt: skip
+
+
+def test_a_last_stage_that_ended_by_its_minutes_goes_on_when_there_are_more(tmp_path):
+    ended(two_stages(max_minutes=1.0), tmp_path / "run")
+    assert reopened(two_stages(max_minutes=1.0), tmp_path / "run") == []
+    assert reopened(two_stages(max_minutes=2.0), tmp_path / "run") == ["2-two"]
+
+
+def test_a_last_stage_that_ended_by_its_tokens_goes_on_when_there_are_more(tmp_path):
+    run = two_stages()
+    richer = run.model_copy(update={"budget": Budget(generated=2_000)})
+    run = run.model_copy(update={"budget": Budget(generated=1_000)})
+    ended(run, tmp_path / "run", budget=run.budget.model_dump(mode="json"))
+    assert reopened(run, tmp_path / "run") == []
+    assert reopened(richer, tmp_path / "run") == ["2-two"]

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from observe_r1.config.run import RunConfig
+from observe_r1.config.stages import RLStage
 from observe_r1.errors import RunError
 from observe_r1.stages import waiting
+from observe_r1.stages.handover import Handover
 from observe_r1.stages.waiting import alive, done_by_first
 from observe_r1.train.distribute import PEER_MINUTES
 
@@ -62,3 +65,23 @@ def test_silence_ends_the_others_with_what_to_do(
     as_process(monkeypatch, 1, minutes=0.1 / 60)
     with pytest.raises(RunError, match="--resume"):
         done_by_first(lambda: None, tmp_path, "traces.jsonl")
+
+
+def test_adapters_are_merged_by_the_first_process_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two that merge into one folder delete each other's half-written model."""
+    adapters, folder = tmp_path / "adapters", tmp_path / "2-rl"
+    adapters.mkdir()
+    (adapters / "adapter_config.json").write_text("{}")
+    monkeypatch.setattr(Handover, "weights", lambda self, start_from, stage: str(adapters))
+    as_process(monkeypatch, 1, minutes=0.1 / 60)
+    stage = RLStage.build({"policy": {"lora": {"rank": 2}}}, "test")
+    run = RunConfig.build(
+        {"recipe": "test", "preset": "full", "model": "tiny", "data": "puzzles", "stages": [stage]},
+        "test",
+    )
+    with pytest.raises(RunError, match="process 0 has neither written"):
+        Handover(run, tmp_path).start(stage, folder)
+    (folder / "start").mkdir(parents=True)
+    assert Handover(run, tmp_path).start(stage, folder) == str(folder / "start")

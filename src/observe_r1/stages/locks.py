@@ -1,9 +1,13 @@
 """One process at a time, among those of one machine (or of all that share the folder)."""
 
+import errno
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
+"""What network file systems answer that keep no locks: there everyone is let in."""
 
 
 @contextmanager
@@ -19,5 +23,8 @@ def only_one(path: Path, *, wait: bool = True) -> Iterator[bool]:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
-        else:
-            yield True
+            return
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+        yield True
