@@ -5,6 +5,7 @@ others and writes what it promises.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,8 @@ def test_training_writes_the_run_folder_and_resumes(places, tmp_path, capsys):
     assert result["steps"] == 2
     assert call(train(places, out)) == 2
     assert "already holds a run" in capsys.readouterr().err
-    run_json(train(places, out, "rl.max_steps=3", "--resume"), capsys)
+    assert call(train(places, out, "rl.max_steps=3", "--resume")) == 0
+    assert f"eval {out} --data HELD_OUT" in capsys.readouterr().out  # not what it was trained on
     assert [row["step"] for row in rows(out / "metrics.jsonl")] == [1, 2, 3]
     assert {row["step"] for row in rows(out / "rollouts.jsonl")} == {1, 2, 3}
     assert json.loads((out / "env.json").read_text())["finished"]
@@ -101,6 +103,38 @@ def test_evaluating_writes_both_readings_and_goes_on_where_it_was(places, tmp_pa
     assert path.read_text() == whole
     assert len(rows(tmp_path / "eval" / "samples.jsonl")) == 6
     assert call(["eval", "tiny-other", "--data", "puzzles", "--out", str(tmp_path / "eval")]) == 2
+
+
+@pytest.mark.parametrize("named", ["run", "run/checkpoints/latest"])
+def test_scores_of_older_weights_are_not_taken_for_those_of_a_run_that_has_gone_on(
+    named, places, tmp_path, capsys
+):
+    checkpoints = tmp_path / "run" / "checkpoints"
+
+    def reach(step: str) -> None:
+        shutil.copytree(places["model"], checkpoints / step)
+        (checkpoints / "latest").unlink(missing_ok=True)
+        (checkpoints / "latest").symlink_to(step)
+
+    def asked(out: str, *more: str) -> list[str]:
+        return [
+            "eval", str(tmp_path / named), "--data", "puzzles", "--limit", "2", "--samples", "1",
+            "--no-greedy", "--max-new-tokens", "4", "--out", str(tmp_path / out), *more,
+        ]  # fmt: skip
+
+    store = ("--store", str(tmp_path / "store"))
+    reach("step-000001")
+    for arguments in (asked("eval"), asked("shared", *store)):
+        run_json(arguments, capsys)
+        run_json(arguments, capsys)  # the same weights: it goes on
+    reach("step-000002")
+    assert call(asked("eval")) == 2
+    told = capsys.readouterr().err
+    assert "step-000001 on puzzles, and this is an evaluation of" in told
+    assert "choose another --out" in told
+    assert call(asked("other", *store)) == 2
+    assert "step-000002' here" in capsys.readouterr().err
+    run_json(asked("eval-2"), capsys)
 
 
 def test_an_exported_model_can_be_trained_again(places, tmp_path, capsys):

@@ -5,7 +5,9 @@ import ──▶ samples ──probe──▶ solve rates ──ladder──▶ 
                          review ── decisions ─┘
 """
 
+import shutil
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +26,8 @@ from observe_r1.cli.sharing import (
 
 if TYPE_CHECKING:
     from observe_r1.data.contamination import Fingerprints
-    from observe_r1.data.importing import ImportConfig, ImportReport
+    from observe_r1.data.imported import ImportRequest
+    from observe_r1.data.importing import ImportReport
     from observe_r1.data.ladder import LadderConfig
     from observe_r1.data.store import SampleSet
     from observe_r1.probe import ProbeConfig, ProbeSummary
@@ -96,6 +99,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Any supported source → samples; every rejected row listed with its reason."""
+    from observe_r1.data.imported import ImportRequest
     from observe_r1.data.importing import ImportConfig
 
     config = ImportConfig(
@@ -104,9 +108,11 @@ def import_(
         max_prompt_tokens=max_prompt_tokens,
         limit=limit,
     )
-    report = _import(
-        source, adapter, out, config, column or [], images, against or [], tokenizer, seed, force
-    )
+    request = ImportRequest(
+        source=source, adapter=adapter, config=config, columns=column or [], images=images,
+        against=against or [], tokenizer=tokenizer, seed=seed,
+    )  # fmt: skip
+    report = _import(request, request.options(out), out, force)
     finish({"out": str(out), "num_rows": report.num_rows, "rows": report.table()}, json)
 
 
@@ -224,13 +230,16 @@ def build(
     unsolved: Annotated[str, typer.Option(help="hold, keep or drop.")] = "hold",
     limit: Limit = None,
     seed: Seed = 0,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Import, probe and ladder in one: OUT/samples holds the first two, OUT the ladder.
 
-    Run it again after a stop: what is imported and probed is not done twice.
+    Run it again after a stop: what is imported and probed is not done twice. Samples that were
+    imported otherwise, and a ladder of others, are replaced only with --force.
     """
     from observe_r1.config.rollout import Sampling
+    from observe_r1.data.imported import ImportRequest
     from observe_r1.data.importing import ImportConfig
     from observe_r1.data.ladder import LadderConfig
     from observe_r1.probe import ProbeConfig
@@ -240,10 +249,15 @@ def build(
         batch_size=1 if endpoint else 16, workers=16 if endpoint else 1,
     )  # fmt: skip
     arranging = LadderConfig.build({"size": size, "unsolved": unsolved}, "the ladder")
-    samples = out / "samples"
-    if not _is_imported(samples, source):
-        _import(source, adapter, samples, ImportConfig(limit=limit), column or [], images,
-                against or [], None, seed, True)  # fmt: skip
+    request = ImportRequest(
+        source=source, adapter=adapter, config=ImportConfig(limit=limit), columns=column or [],
+        images=images, against=against or [], seed=seed,
+    )  # fmt: skip
+    samples, options = out / "samples", request.options(out)
+    if not force:
+        _refuse_other_ladder(out, samples)
+    if not _is_imported(samples, request, options, force):
+        _import(request, options, samples, force)
     _probe(samples, model, probing, endpoint or [], "", None, None)
     finish(_ladder(samples, out, arranging, None, None, seed, True), json)
 
@@ -274,23 +288,17 @@ def review(
 
 
 def _import(
-    source: str,
-    adapter_name: str,
-    out: Path,
-    config: "ImportConfig",
-    columns: list[str],
-    images: Path | None,
-    against: list[str],
-    tokenizer: str | None,
-    seed: int,
-    force: bool,
+    request: "ImportRequest", options: dict[str, Any], out: Path, force: bool
 ) -> "ImportReport":
     from observe_r1.data.card import write_card
     from observe_r1.data.importing import import_rows
     from observe_r1.data.open_source import open_source, token_counter
 
-    rows, adapter = open_source(source, adapter_name, columns, limit=config.limit, seed=seed)
-    known = _fingerprints(against)
+    source, limit = request.source, request.config.limit
+    rows, adapter = open_source(
+        source, request.adapter, request.columns, limit=limit, seed=request.seed
+    )
+    known = _fingerprints(request.against)
     with progress("importing", None) as tick:
 
         def watched() -> Any:
@@ -299,8 +307,9 @@ def _import(
                 tick()
 
         report = import_rows(
-            watched(), adapter, out, config, against=known, image_folder=images, source=source,
-            count_tokens=token_counter(tokenizer) if tokenizer else None, overwrite=force,
+            watched(), adapter, out, request.config, against=known, image_folder=request.images,
+            count_tokens=token_counter(request.tokenizer) if request.tokenizer else None,
+            source=source, options=options, overwrite=force,
         )  # fmt: skip
     table = [*report.table().items(), ("rows in all", report.num_rows)]
     print_table(f"{adapter.title}: what became of each row", ("", "rows"),
@@ -314,23 +323,46 @@ def _import(
     return report
 
 
-def _is_imported(folder: Path, source: str) -> bool:
-    """Whether the source has been imported before; another one's samples are not taken for it."""
+def _refuse_other_ladder(out: Path, samples: Path) -> None:
+    """A ladder is built anew from the samples inside its own folder; any other stays."""
     from observe_r1.errors import DataError
     from observe_r1.records import read_json
 
+    history = out / "ladder.json"
+    if not history.exists() and not any((out / "data").glob("train-*.parquet")):
+        return
+    there = read_json(history) if history.exists() else {}
+    of_samples = Path(there.get("source", "")).name == samples.name
+    has_samples = (samples / "ladder.json").exists()
+    if there.get("made_by") != "data ladder" or not (of_samples and has_samples):
+        raise DataError(
+            f"{out} is a data folder that 'data build' has not made, and nothing is overwritten. "
+            "Choose another --out, or give --force to replace it."
+        )
+
+
+def _is_imported(
+    folder: Path, request: "ImportRequest", options: dict[str, Any], force: bool
+) -> bool:
+    """Whether the folder holds what would be imported. Other samples are not taken for it: they are
+    refused or, with ``force``, deleted with their probe, whose rows go by the same ids."""
+    from observe_r1.data.imported import imported_otherwise
+    from observe_r1.errors import DataError
+
     if not (folder / "ladder.json").exists():
         return False
-    there = read_json(folder / "ladder.json").get("source")
-    if there != source:
+    changed = imported_otherwise(folder, request, options)
+    if changed and not force:
         raise DataError(
-            f"{folder} holds the samples of {there}, not of {source}. Choose another --out, or "
-            "delete that folder."
-        )
-    return True
+            f"{folder} holds samples that were imported otherwise:\n  " + "\n  ".join(changed) +
+            "\nChoose another --out, or give --force to delete them and their probe and begin anew."
+        )  # fmt: skip
+    if changed:
+        shutil.rmtree(folder)
+    return not changed
 
 
-def _fingerprints(against: list[str]) -> "Fingerprints | None":
+def _fingerprints(against: Sequence[str]) -> "Fingerprints | None":
     if not against:
         return None
     from observe_r1.data.contamination import Fingerprints

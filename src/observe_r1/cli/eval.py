@@ -71,7 +71,7 @@ def eval_command(
         return
     reader = JudgeAt(judge, judge_model, judge_key_variable) if judge else None
     asked = _questions(data, benchmark, source, limit, judged=reader is not None)
-    plan = _plan(model, asked.name, samples, greedy, given)
+    plan = _plan(model, answering.name, asked.name, samples, greedy, given)
     sharing = _sharing(store, shard, out, batch_size, answering)
     say(f"{model} on {asked.name}: {len(asked.questions)} questions, {_what_is_drawn(plan)}")
     overlap = _look_for_overlap(asked.questions, training_data or _data_of(model))
@@ -101,6 +101,8 @@ class Answering:
     """What answers: an engine and the model it opens."""
 
     model: str
+    name: str
+    """What the answers are recorded under: a run's checkpoint, as the run itself may go on."""
     engine: "EngineConfig"
 
     @property
@@ -110,19 +112,23 @@ class Answering:
 
 def _answering(engine: str, model: str, urls: list[str], concurrency: int) -> Answering:
     from observe_r1.stages.engines import engine_config
-    from observe_r1.stages.models import locate_model
+    from observe_r1.stages.models import locate_and_name
 
     config = engine_config(engine, model, urls, concurrency=concurrency * max(1, len(urls)))
-    return Answering(model if config.type == "endpoint" else locate_model(model), config)
+    if config.type == "endpoint":
+        return Answering(model, model, config)
+    return Answering(*locate_and_name(model), config)
 
 
-def _plan(model: str, name: str, samples: int, greedy: bool, given: dict[str, Any]) -> "Plan":
+def _plan(
+    model: str, recorded_as: str, name: str, samples: int, greedy: bool, given: dict[str, Any]
+) -> "Plan":
     from observe_r1.stages.evaluation import Plan, stage_of
 
     if not samples and not greedy:
         raise typer.BadParameter("nothing would be asked: give --samples 1 or more, or --greedy.")
     settings = _settings(name, stage_of(model), given)
-    return Plan(model=model, data=name, samples=samples, greedy=greedy, settings=settings)
+    return Plan(model=recorded_as, data=name, samples=samples, greedy=greedy, settings=settings)
 
 
 def _sharing(
@@ -143,7 +149,8 @@ def _with_lmms(
     settings = _settings(_as_folder_name(task), stage_of(model), given)
     return lmms.evaluate_with_lmms(
         task, answering.model, answering.engine, settings, out,
-        limit=limit, tasks_folder=source, most_tokens=given["max_new_tokens"],
+        recorded_as=answering.name, limit=limit, tasks_folder=source,
+        most_tokens=given["max_new_tokens"],
     )  # fmt: skip
 
 

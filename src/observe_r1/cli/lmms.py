@@ -19,6 +19,7 @@ def evaluate_with_lmms(
     settings: "Evaluation",
     out: Path,
     *,
+    recorded_as: str,
     limit: int | None,
     tasks_folder: str | None,
     most_tokens: int | None,
@@ -33,8 +34,8 @@ def evaluate_with_lmms(
     with open_engine(model, engine) as opened, progress("answering", None) as tick:
         try:
             found = run_task(
-                task, opened, settings, out, limit=limit, tasks_folder=tasks_folder,
-                most_tokens=most_tokens, tick=tick,
+                task, opened, settings, out, recorded_as=recorded_as, limit=limit,
+                tasks_folder=tasks_folder, most_tokens=most_tokens, tick=tick,
             )  # fmt: skip
         except KeyboardInterrupt:
             raise Stopped(

@@ -27,8 +27,13 @@ def train_into(run: "RunConfig", out: Path, resume: bool) -> dict[str, Any]:
     say(f"wrote {out}")
     say(f"  model    {checkpoint}")
     say(f"  look     observe-r1 report {out}, or observe-r1 view {out}")
-    say(f"  measure  observe-r1 eval {out} --data {run.data} --out {out}-eval")
+    say(f"  measure  observe-r1 eval {out} --data {_held_out(run)} --out {out}-eval")
     return {"run": str(out), "checkpoint": str(checkpoint), "steps": shown.step, "metrics": last}
+
+
+def _held_out(run: "RunConfig") -> str:
+    """What to measure on: of a data folder that was trained on, numbers would be too good."""
+    return run.heldout.data or ("puzzles" if run.data == "puzzles" else "HELD_OUT")
 
 
 class StepLine:

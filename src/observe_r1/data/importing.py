@@ -90,9 +90,10 @@ def import_rows(
     image_folder: Path | None = None,
     count_tokens: TokenCounter | None = None,
     source: str = "",
+    options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> ImportReport:
-    """Import rows into the data folder ``out``.
+    """Import rows into the data folder ``out``; ``source`` and ``options`` are kept in its history.
 
     Example:
         import_rows(find_rows(Path("MathVision")), get_adapter("mathvision"), Path("data/mv"))
@@ -121,6 +122,7 @@ def import_rows(
         "reference": adapter.reference,
         "against": list(against.names) if against else [],
         "config": config.model_dump(mode="json"),
+        "options": dict(options or {}),
         "num_rows": work.report.num_rows,
         "rows": work.report.table(),
         "notes": dict(work.report.notes),

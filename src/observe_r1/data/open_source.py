@@ -31,7 +31,7 @@ def open_source(
     Example:
         rows, adapter = open_source("MathVision/testmini.jsonl", "mathvision")
     """
-    if adapter_name == "puzzles" or (not adapter_name and source == "puzzles"):
+    if is_puzzles(source, adapter_name):
         rows = puzzle_rows(source, count=limit or _DEFAULT_PUZZLES, seed=seed)
         return rows, replace(get_adapter("ladder"), title="built-in puzzles")
     adapter = get_adapter(adapter_name or _guess(source))
@@ -40,10 +40,19 @@ def open_source(
             raise ConfigError(f"--column belongs to --as table; '{adapter_name}' has its own.")
         adapter = table_adapter(dict(_mapping(column) for column in columns))
     if Path(source).exists():
-        inside = Path(source) / "data"
-        own = adapter.name == "ladder" and inside.is_dir()
-        return find_rows(inside if own else Path(source), adapter.records), adapter
+        return find_rows(place_of_rows(source, adapter_name), adapter.records), adapter
     return _hub_rows(source), adapter
+
+
+def is_puzzles(source: str, adapter_name: str) -> bool:
+    return adapter_name == "puzzles" or (not adapter_name and source == "puzzles")
+
+
+def place_of_rows(source: str, adapter_name: str) -> Path:
+    """The file or folder that is read: of a data folder of ours only its shards."""
+    inside = Path(source) / "data"
+    is_ours = (adapter_name or _guess(source)) == "ladder" and inside.is_dir()
+    return inside if is_ours else Path(source)
 
 
 def _guess(source: str) -> str:

@@ -46,6 +46,7 @@ class Plan:
     """
 
     model: str
+    """What the answers are recorded under; of a run, the checkpoint."""
     data: str
     samples: int
     """Sampled answers a question; 0: none."""
@@ -138,13 +139,19 @@ def _is_claimed(plan: Plan, out: Path) -> bool:
         same = isinstance(there, dict) and {k: there.get(k) for k in config} == config
         if not same:
             raise RunError(
-                f"{out} holds another run or evaluation, and nothing is overwritten. "
-                "Choose another --out."
+                f"{out} holds {_what_is(there)}, and this is an evaluation of {plan.model} on "
+                f"{plan.data}. Nothing is overwritten: choose another --out."
             )
         return True
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise RunError(f"{out} is not empty, and nothing is overwritten. Choose another --out.")
     return False
+
+
+def _what_is(config: Any) -> str:
+    if isinstance(config, dict) and "evaluates" in config:
+        return f"an evaluation of {config['evaluates']} on {config.get('data')}"
+    return "a run or a model"
 
 
 def stage_of(model: str) -> AskingStage | None:

@@ -7,7 +7,7 @@ lmms-eval words the question and scores the answer. The model is asked as it was
 is scored is the answer it states, without its observation and thought: rules that look for a letter
 or a number would find the wrong one in those. Every whole response is kept:
 
-    out/lmms/<task>/answers.jsonl    sample_id, question, text, answer, num_tokens, truncated
+    out/lmms/<task>/answers.jsonl    model, sample_id, question, text, answer, num_tokens, …
     out/lmms/<task>/results.json     what lmms-eval makes of them
 """
 
@@ -55,12 +55,16 @@ class Request:
 
 
 class Answers:
-    """Answers requests with an engine; those in the file already are not asked again."""
+    """Answers requests with an engine; those that the file has of the same model, asked in the same
+    way, are not asked again."""
 
-    def __init__(self, engine: RolloutEngine, settings: Evaluation, path: Path) -> None:
+    def __init__(
+        self, engine: RolloutEngine, settings: Evaluation, path: Path, model: str = ""
+    ) -> None:
         self.engine = engine
         self.settings = settings
         self.path = path
+        self.asked = {"model": model, "settings": _key_of(settings)}
 
     def answer(
         self, requests: Sequence[Request], tick: Callable[[int], None] = lambda done: None
@@ -79,7 +83,8 @@ class Answers:
     def _known(self) -> dict[str, str]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = read_rows(self.path) if self.path.exists() else ()
-        return {row["key"]: row["answer"] for row in rows}
+        own = (row for row in rows if self.asked.items() <= row.items())
+        return {row["key"]: row["answer"] for row in own}
 
     def _ask(self, batch: Sequence[Request]) -> list[dict[str, Any]]:
         prompt = self.settings.system_prompt
@@ -98,6 +103,7 @@ class Answers:
         text = completion.text
         answer, _ = extract_answer(text, self.settings.extract)
         return {
+            **self.asked,
             "key": request.key,
             "sample_id": request.id,
             "question": request.question,
@@ -107,6 +113,12 @@ class Answers:
             "truncated": completion.truncated,
             "well_formed": parse_response(text, self.settings.grammar).well_formed,
         }
+
+
+def _key_of(settings: Evaluation) -> str:
+    """Of what decides an answer beside the request: the same one may be worded in other tags."""
+    deciding = settings.model_dump_json(include={"grammar", "extract", "system_prompt", "seed"})
+    return hashlib.sha256(deciding.encode()).hexdigest()[:8]
 
 
 def _batches(requests: Sequence[Request], size: int) -> Iterator[list[Request]]:
@@ -174,12 +186,14 @@ def run_task(
     settings: Evaluation,
     out: Path,
     *,
+    recorded_as: str = "",
     limit: int | None = None,
     tasks_folder: str | None = None,
     most_tokens: int | None = None,
     tick: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
-    """lmms-eval's results of a task, as written to ``results.json``."""
+    """lmms-eval's results of a task, as written to ``results.json``; ``recorded_as`` names the
+    model that answers."""
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
 
@@ -191,7 +205,9 @@ def run_task(
             f"lmms-eval has no task '{task}'. 'lmms-eval --tasks list' names them; tasks of your "
             "own are read from the folder given with --source."
         )
-    model = EngineModel(engine, settings, out / FOLDER, most_tokens=most_tokens, tick=tick)
+    model = EngineModel(
+        engine, settings, out / FOLDER, recorded_as=recorded_as, most_tokens=most_tokens, tick=tick
+    )
     found = simple_evaluate(
         model=model, tasks=[task], limit=limit, task_manager=manager,
         batch_size=settings.batch_size, log_samples=True,

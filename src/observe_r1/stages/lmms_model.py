@@ -13,7 +13,7 @@ from observe_r1.rollout.base import RolloutEngine
 from observe_r1.stages.engines import engine_config, open_engine
 from observe_r1.stages.evaluation import base_settings, stage_of
 from observe_r1.stages.lmms import ANSWERS, Answers, Request, encode_visual, task_sampling
-from observe_r1.stages.models import locate_model
+from observe_r1.stages.models import locate_and_name
 
 
 class EngineModel(lmms):
@@ -31,6 +31,7 @@ class EngineModel(lmms):
         settings: Evaluation,
         out: Path,
         *,
+        recorded_as: str = "",
         most_tokens: int | None = None,
         tick: Callable[[int], None] = lambda done: None,
     ) -> None:
@@ -38,6 +39,7 @@ class EngineModel(lmms):
         self.engine = engine
         self.settings = settings
         self.out = out
+        self.recorded_as = recorded_as
         self.most_tokens = most_tokens
         self.tick = tick
         self.num_answers = 0
@@ -47,7 +49,8 @@ class EngineModel(lmms):
         found: dict[str, str] = {}
         for task in dict.fromkeys(name for name, _ in wanted):
             asked = [request for name, request in wanted if name == task]
-            keeper = Answers(self.engine, self.settings, self.out / task / ANSWERS)
+            path = self.out / task / ANSWERS
+            keeper = Answers(self.engine, self.settings, path, self.recorded_as)
             found |= keeper.answer(asked, self.tick)
         self.num_answers += len(wanted)
         return [found[request.key] for _, request in wanted]
@@ -91,14 +94,15 @@ class ObserveR1(EngineModel):
         **settings: Any,
     ) -> None:
         config = engine_config(engine, model, [endpoint] if endpoint else [])
-        located = model if config.type == "endpoint" else locate_model(model)
+        is_served = config.type == "endpoint"
+        located, name = (model, model) if is_served else locate_and_name(model)
         base = base_settings("lmms", stage_of(model)).model_dump(mode="json")
         asked = Evaluation.build(
             base | settings | {"batch_size": int(batch_size)}, "--model_args of observe_r1"
         )
         self._opened = ExitStack()
         opened = self._opened.enter_context(open_engine(located, config))
-        super().__init__(opened, asked, Path(out), most_tokens=max_new_tokens)
+        super().__init__(opened, asked, Path(out), recorded_as=name, most_tokens=max_new_tokens)
 
     def clean(self) -> None:
         """Called by lmms-eval when all is answered."""

@@ -1,6 +1,8 @@
 """What ``--model`` names: a checkpoint folder, a run folder, a name on the hub, or ``tiny``."""
 
+import hashlib
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -44,6 +46,38 @@ def latest_checkpoint_of(run: Path) -> Path | None:
     stages = sorted(numbered, key=lambda p: -int(p.name.partition("-")[0]))
     links = [folder / "checkpoints" / "latest" for folder in (run, *stages)]
     return next((link for link in links if link.exists()), None)
+
+
+def locate_and_name(model: str) -> tuple[str, str]:
+    """Where to load a model from, and what its answers are recorded under: of a run the checkpoint,
+    because the run's name means other weights once it has gone on.
+
+    Example:
+        locate_and_name("runs/a")[1] == "runs/a/checkpoints/step-000120@5d2f1c7a"
+    """
+    pinned = _pin(model)
+    return locate_model(pinned), _name_of_weights(pinned)
+
+
+def _pin(model: str) -> str:
+    """The checkpoint that a run folder or a link means now; what does not move is left as it is."""
+    folder = Path(model).expanduser()
+    latest = latest_checkpoint_of(folder)
+    if model == TINY or (latest is None and not folder.is_symlink()):
+        return model
+    place = latest or folder
+    while place.is_symlink():
+        place = place.parent / os.readlink(place)
+    return str(place)
+
+
+def _name_of_weights(pinned: str) -> str:
+    """With a hash of the training's state: a run that was deleted and trained anew under the same
+    name is another model."""
+    state = Path(pinned).expanduser() / "training" / "state.json"
+    if pinned == TINY or not state.is_file():
+        return pinned
+    return f"{pinned}@{hashlib.sha256(state.read_bytes()).hexdigest()[:8]}"
 
 
 def _refuse_broken(weights: Path) -> None:

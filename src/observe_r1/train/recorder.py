@@ -5,9 +5,12 @@ rollouts.jsonl    a row a completion, rejected groups included
 samples.jsonl     a row a sample, when it is first seen
 images/           its pictures, named by content
 discarded-N.jsonl rows set aside when run number N + 1 went on from an older checkpoint
+discarded-N/      held-out measurements (eval/step-000040) of weights that were given up with them
 """
 
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from observe_r1.types import WeightedGroup
 
 METRICS, ROLLOUTS, SAMPLES = "metrics.jsonl", "rollouts.jsonl", "samples.jsonl"
 GROWING = (METRICS, ROLLOUTS, SAMPLES)
+MEASURED = re.compile(r"step-(\d+)(-greedy)?")
+"""Folders under eval/ that are of a step; others are not made while training."""
 
 
 class Recorder:
@@ -51,11 +56,23 @@ class Recorder:
         if not self.enabled:
             return
         aside = [row for name in GROWING for row in _cut(self.folder / name, sizes.get(name, 0))]
-        if aside:
-            number = 1 + sum(1 for _ in self.folder.glob("discarded-*.jsonl"))
-            append_rows(self.folder / f"discarded-{number}.jsonl", aside)
+        number = 1 + len({path.stem for path in self.folder.glob("discarded-*")})
+        append_rows(self.folder / f"discarded-{number}.jsonl", aside)
+        for measured in self._measured_after(self._last_step()):
+            (self.folder / f"discarded-{number}").mkdir(exist_ok=True)
+            os.replace(measured, self.folder / f"discarded-{number}" / measured.name)
         if (self.folder / SAMPLES).exists():
             self._seen = {row["sample_id"] for row in read_rows(self.folder / SAMPLES)}
+
+    def _last_step(self) -> int:
+        """Of the rows that stay: the checkpoint's, because a step is saved after its row."""
+        path = self.folder / METRICS
+        return max((row["step"] for row in read_rows(path)), default=0) if path.exists() else 0
+
+    def _measured_after(self, step: int) -> list[Path]:
+        """The same step comes again with other weights, whose answers are not to be mixed in."""
+        found = [(path, MEASURED.fullmatch(path.name)) for path in self.folder.glob("eval/*")]
+        return [path for path, name in found if name and int(name[1]) > step]
 
 
 def rollout_rows(step: int, groups: Sequence[WeightedGroup]) -> Iterator[dict[str, Any]]:

@@ -119,17 +119,93 @@ def test_a_ladder_of_nothing_is_refused_with_the_table_of_why(questions, tmp_pat
     assert call(["data", "ladder", str(out), "--out", str(arranged), "--unsolved", "keep"]) == 0
 
 
+TABLE = ["--as", "table", "--column", "question=problem", "--column", "answer=label"]
+NO_MODEL = ["--model", "./no/model"]  # comes after the import, so that nothing is probed here
+
+
 def test_build_does_not_take_one_source_for_another(questions, tmp_path, capsys):
     out = tmp_path / "built"
-    columns = ["--column", "question=problem", "--column", "answer=label"]
-    call(
-        ["data", "import", str(questions), "--as", "table", *columns, "--out", str(out / "samples")]
-    )
+    call(["data", "import", str(questions), *TABLE, "--out", str(out / "samples")])
     capsys.readouterr()
     arguments = ["data", "build", "counting", "--as", "puzzles", "--out", str(out)]
     assert call(arguments) == 2
+    assert f"source: {questions} then, counting now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        (["--limit", "4"], [], "limit: 4 then, none now"),
+        ([], ["--column", "id=label"], "answer=label, id=label now"),
+        ([], ["--images", "pictures"], "images: none then, pictures now"),
+        ([], ["--against", "mathvista:m.json"], "against: none then, mathvista:m.json now"),
+    ],
+)
+def test_build_names_what_was_imported_otherwise(then, now, told, questions, tmp_path, capsys):
+    out = tmp_path / "built"
+    build = ["data", "build", str(questions), *TABLE, "--out", str(out), *NO_MODEL]
+    assert call([*build, *then]) == 2
+    assert "./no/model" in capsys.readouterr().err
+    before = len(read_samples(out / "samples"))
+    assert call([*build, *now]) == 2
+    captured = capsys.readouterr().err
+    assert told in captured and "--force" in captured and "./no/model" not in captured
+    assert len(read_samples(out / "samples")) == before
+
+
+def test_build_sees_that_a_source_was_edited_and_that_it_was_not(questions, tmp_path, capsys):
+    build = ["data", "build", str(questions), *TABLE, "--out", str(tmp_path / "built"), *NO_MODEL]
+    assert call(build) == 2
+    whole = questions.read_text()
+    questions.write_text(whole.replace("What is 3", "What is 9"))
+    capsys.readouterr()
+    assert call(build) == 2
+    assert "content of the source" in capsys.readouterr().err
+    questions.write_text(whole)  # at another time, but the same
+    assert call(build) == 2
+    assert "./no/model" in capsys.readouterr().err
+    questions.unlink()  # its samples are all there
+    assert call(build) == 2
+    assert "./no/model" in capsys.readouterr().err
+
+
+def test_build_goes_on_in_a_folder_within_its_source(questions, tmp_path, capsys):
+    out = tmp_path / "ladder"
+    build = ["data", "build", str(tmp_path), *TABLE, "--out", str(out), *NO_MODEL]
+    for _ in range(2):  # the second time there are shards below the source
+        assert call(build) == 2
+        assert "./no/model" in capsys.readouterr().err
+    assert len(read_samples(out / "samples")) == 10
+
+
+def test_build_with_force_imports_anew_and_keeps_no_probe_of_other_samples(
+    questions, tmp_path, capsys
+):
+    samples = tmp_path / "built" / "samples"
+    build = ["data", "build", str(questions), *TABLE, "--out", str(tmp_path / "built"), *NO_MODEL]
+    call([*build, "--limit", "4"])
+    write_probe(samples)
+    call([*build, "--limit", "4", "--force"])  # nothing has changed
+    assert (samples / "probe").exists() and len(read_samples(samples)) == 4
+    call([*build, "--force"])
+    assert not (samples / "probe").exists() and len(read_samples(samples)) == 10
+
+
+def test_build_overwrites_no_data_folder_but_its_own(questions, tmp_path, capsys):
+    mine, built = tmp_path / "mine", tmp_path / "built"
+    call(["data", "import", str(questions), *TABLE, "--out", str(mine)])
+    call(["data", "import", str(questions), *TABLE, "--out", str(built / "samples")])
+    write_probe(built / "samples")
+    assert call(["data", "ladder", str(built / "samples"), "--out", str(built)]) == 0
+    capsys.readouterr()
+    build = ["data", "build", str(questions), *TABLE, *NO_MODEL]
+    assert call([*build, "--out", str(mine)]) == 2
     told = capsys.readouterr().err
-    assert str(questions) in told and "not of counting" in told
+    assert f"{mine} is a data folder that 'data build' has not made" in told and "--force" in told
+    assert not (mine / "samples").exists()
+    for passed in (["--out", str(mine), "--force"], ["--out", str(built)]):
+        assert call([*build, *passed]) == 2
+        assert "./no/model" in capsys.readouterr().err
 
 
 def test_benchmarks_are_named_with_what_could_not_be_compared(questions, tmp_path, capsys):

@@ -45,6 +45,21 @@ def test_the_stated_answer_is_scored_and_the_whole_response_kept(tmp_path):
     assert all(row["text"] == TAGGED and row["well_formed"] for row in rows)
 
 
+def test_answers_of_another_model_or_to_another_prompt_are_asked_anew(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with (
+        models(TAGGED) as server,
+        open_engine("policy", engine_config("", "policy", [server.url])) as engine,
+    ):
+        settings = Evaluation(name="task")
+        other = settings.model_copy(update={"system_prompt": "Be brief."})
+        for model, how in (("a", settings), ("b", settings), ("a", other), ("a", settings)):
+            assert list(Answers(engine, how, path, model).answer([request(0)]).values()) == ["2"]
+        assert len(server.asked_policy) == 3  # the last was known
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["model"] for row in rows] == ["a", "b", "a"]
+
+
 def test_a_response_without_tags_is_scored_as_it_is(tmp_path):
     with (
         models("B") as server,

@@ -169,6 +169,23 @@ def test_rows_past_a_checkpoint_move_to_a_new_file_each_time(tmp_path: Path) -> 
         }
 
 
+def test_measurements_past_a_checkpoint_are_set_aside_with_its_rows(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.write(20, [GROUP], {})
+    sizes = recorder.sizes()
+    for number in (1, 2):
+        for name in ("step-000020", "step-000040", "step-000040-greedy", "before"):
+            (tmp_path / "eval" / name).mkdir(parents=True, exist_ok=True)
+        Recorder(tmp_path).rewind(sizes)  # killed while it measured: step 40 has no row yet
+        assert {path.name for path in (tmp_path / "eval").iterdir()} == {"before", "step-000020"}
+        aside = {path.name for path in (tmp_path / f"discarded-{number}").iterdir()}
+        assert aside == {"step-000040", "step-000040-greedy"}
+    Recorder(tmp_path).write(40, [GROUP], {})
+    Recorder(tmp_path).rewind({})
+    assert (tmp_path / "discarded-3.jsonl").exists()
+    assert (tmp_path / "discarded-3" / "step-000020").exists()
+
+
 def test_every_metric_of_a_step_is_in_the_table() -> None:
     from observe_r1.train.draw import Draw
 

@@ -47,9 +47,15 @@ Records = Callable[[Any], Any]
 
 def find_rows(source: Path, records: Records | None = None) -> Iterator[FoundRow]:
     """The rows of a file, or of every data file below a folder."""
+    folder = source.parent if source.is_file() else source
+    for path in data_files(source):
+        yield from _rows_of(path, folder, records)
+
+
+def data_files(source: Path) -> list[Path]:
+    """The file itself, or every data file below a folder, in the order they are read."""
     if source.is_file():
-        yield from _rows_of(source, source.parent, records)
-        return
+        return [source]
     if not source.is_dir():
         raise DataError(f"{source} is neither a file nor a folder. Check the path.")
     paths = sorted(path for path in source.rglob("*") if _is_data(path, source))
@@ -58,8 +64,7 @@ def find_rows(source: Path, records: Records | None = None) -> Iterator[FoundRow
             f"{source} holds no data file ({', '.join(SUFFIXES)}). Name the file itself if it "
             "ends otherwise."
         )
-    for path in paths:
-        yield from _rows_of(path, source, records)
+    return paths
 
 
 def _is_data(path: Path, source: Path) -> bool:

@@ -96,7 +96,7 @@ function renderTable(data) {
   const rows = data.table.rows;
   const columns = ["Evaluation", "Questions", "Accuracy", "", "Lenient", "Format", "Mean tokens", "Cut off"];
   const body = !rows.length
-    ? el("p", { class: "faint" }, "No evaluation is recorded. ‘observe-r1 eval’ writes one into the run folder.")
+    ? el("p", { class: "faint" }, "No evaluation is recorded. With ‘heldout.data’ held-out questions are measured while training.")
     : scrollable("Evaluations",
       el("table", {},
         el("thead", {}, el("tr", {}, columns.map((name) => el("th", { scope: "col" }, name || el("span", { class: "sr" }, "Interval"))))),
