@@ -5,26 +5,30 @@
                   ▼
         server A   server B   …      error or timeout: wait, then try again, elsewhere if possible
 
-A refusal that would only repeat itself (bad request, wrong key, unknown model) is raised at once.
+A refusal that would only repeat itself (bad request, wrong key, unknown model) is raised at once;
+one that may be about a single question (too long, against the rules) as a ``RefusedError``.
 """
 
 import base64
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Self
 
 import httpx
 
-from observe_r1.errors import EngineError
+from observe_r1.errors import EngineError, RefusedError
 
 IMAGE_MARKER = "<image>"
 _WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
+_ABOUT_THE_REQUEST = {400, 413, 422}
+"""A question that is too long, breaks a provider's rules or holds a bad picture: others may pass.
+Servers refuse a wrong setting or an unknown model with 400 too; that only many refusals tell."""
 _LONGEST_WAIT_SECONDS = 30.0
 _LONGEST_REST_SECONDS = 60.0
 _TAKE_MODEL_DEFAULTS = {"vllm", "sglang"}
@@ -184,9 +188,9 @@ class EndpointClient:
 
     def chat(self, request: ChatRequest) -> ChatReply:
         """The reply to one request, after as many tries as it takes or is allowed."""
-        return _read_reply(self._send("POST", "/chat/completions", self._body(request)))
+        return _read_reply(self._send("POST", "/chat/completions", self.body(request)))
 
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
+    def body(self, request: ChatRequest) -> dict[str, Any]:
         """The request's fields; what is None is not sent."""
         body = {
             "model": self.model,
@@ -203,13 +207,21 @@ class EndpointClient:
         return {key: value for key, value in body.items() if value is not None}
 
     def chat_many(self, requests: Sequence[ChatRequest]) -> list[ChatReply]:
-        """Replies in the order of the requests; a request that fails for good raises, and the
-        replies to the others are lost."""
-        replies = dict(self.chat_each(requests))
+        """Replies in the order of the requests; a request that fails for good or is refused raises,
+        and the replies to the others are lost."""
+        replies: dict[int, ChatReply] = {}
+        with closing(self.chat_each(requests)) as found:
+            for place, reply in found:
+                if isinstance(reply, RefusedError):
+                    raise reply
+                replies[place] = reply
         return [replies[place] for place in range(len(requests))]
 
-    def chat_each(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply]]:
-        """Every reply as it comes, with its request's place among the requests.
+    def chat_each(
+        self, requests: Sequence[ChatRequest]
+    ) -> Generator[tuple[int, ChatReply | RefusedError], None, None]:
+        """Every reply as it comes, with its request's place among the requests; for a request that
+        the server refuses the refusal, which says nothing of the others.
 
         After a request that fails for good no more are sent. Those on their way are waited for,
         since they are paid for, and only when their replies have come is the failure raised.
@@ -227,6 +239,8 @@ class EndpointClient:
                 error = call.exception()
                 if error is None:
                     yield places[call], call.result()
+                elif isinstance(error, RefusedError):
+                    yield places[call], error
                 else:
                     failure = failure or error
                     _cancel(calls)
@@ -270,7 +284,8 @@ class EndpointClient:
         if response.status_code in _WORTH_RETRYING:
             return f"{url}: status {response.status_code}"
         if response.status_code != 200:
-            raise EngineError(
+            about_request = body is not None and response.status_code in _ABOUT_THE_REQUEST
+            raise (RefusedError if about_request else EngineError)(
                 f"{url} refused the request with status {response.status_code}: "
                 f"{response.text[:400]}"
             )

@@ -6,6 +6,7 @@
     ├── RunError       a run folder that is missing, foreign or occupied (RuntimeError)
     ├── ModelError     a model that cannot be loaded or cannot do the job (RuntimeError)
     ├── EngineError    a rollout engine or endpoint that failed (RuntimeError)
+    │   └── RefusedError   one request that a server will not answer; others it may
     └── TrainingError  training that must stop: no signal, not finite (RuntimeError)
 
 A message says what was given, why it cannot work, and what to do.
@@ -34,6 +35,10 @@ class ModelError(ObserveError, RuntimeError):
 
 class EngineError(ObserveError, RuntimeError):
     """A rollout engine or endpoint that failed."""
+
+
+class RefusedError(EngineError):
+    """One request that a server will not answer, however often it is sent; others it may."""
 
 
 class TrainingError(ObserveError, RuntimeError):

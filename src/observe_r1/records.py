@@ -1,7 +1,8 @@
 """Lines of JSON on disk: appended while a run goes on, read while it is still being written.
 
 A run folder is the interface between training and everything that looks at it. Rows are appended
-whole, one a line; a reader skips a last line that is still being written.
+whole, one a line; a reader skips a last line that is still being written, and the next append
+takes off one that a kill or a full disk cut short.
 """
 
 import hashlib
@@ -25,11 +26,32 @@ def to_line(row: Mapping[str, Any]) -> str:
 
 
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append rows with one write, so that a kill can cut only the last line."""
+    """Append rows with one write, so that a kill can cut only the last line. A file has one writer
+    at a time, so a last line without its end is what an earlier one left behind."""
     text = "".join(to_line(row) for row in rows)
     if text:
+        cut_torn_line(path)
         with open(path, "a", encoding="ascii") as file:
             file.write(text)
+
+
+def cut_torn_line(path: Path) -> None:
+    """Remove what stands behind the last whole line. A row written onto it would be part of it,
+    and the line as a whole no JSON."""
+    if not path.exists():
+        return
+    with open(path, "r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        size = 1  # nearly every file ends with a whole line, which its last byte shows
+        while end > 0:
+            start = max(0, end - size)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                file.truncate(start + newline + 1)
+                return
+            end, size = start, 65536
+        file.truncate(0)
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -90,6 +90,8 @@ class RolloutGroup:
     policy_version: int = 0
     prompt_ids: tuple[int, ...] = field(default=(), repr=False)
     """The prompt as the policy saw it, image pads expanded; empty for engines that hide it."""
+    refused: str = ""
+    """A server's words where it would not answer the question; completions may be missing then."""
 
     @property
     def num_completions(self) -> int:

@@ -19,6 +19,8 @@ class Models(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
         self.judge_is_down = False
+        self.refuses = ""
+        """Questions with these words in them are answered with status 400."""
         self.asked_policy: list[str] = []
         self.asked_judge: list[str] = []
         self.keys: set[str | None] = set()
@@ -60,6 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.keys.add(self.headers.get("Authorization"))
         if is_judge and self.server.judge_is_down:
             return self._send({"error": "no such model here"}, 404)
+        if self.server.refuses and self.server.refuses in text:
+            return self._send({"error": "against our rules"}, 400)
         reply = judge(text) if is_judge else self.server.answer
         message = {"role": "assistant", "content": reply}
         choice = {"message": message, "finish_reason": "stop"}

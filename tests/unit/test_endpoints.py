@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from observe_r1.config.rollout import Endpoint, Sampling
 from observe_r1.endpoints import ChatRequest, EndpointClient, user_message
-from observe_r1.errors import EngineError
+from observe_r1.errors import EngineError, RefusedError
 from observe_r1.rollout.endpoint import EndpointEngine
 from observe_r1.types import Sample
 
@@ -180,21 +181,66 @@ def test_several_servers_share_the_work_and_a_broken_one_is_left_out():
 
 def test_every_paid_reply_has_come_before_the_failure_is_raised():
     got: set[int] = set()
-    with serving("", "", "", "", "", "400", delay=0.01) as server, client(server) as c:
-        with pytest.raises(EngineError, match="status 400 it is"):
+    with serving("", "", "", "", "", "402", delay=0.01) as server, client(server) as c:
+        with pytest.raises(EngineError, match="status 402 it is"):
             for place, reply in c.chat_each([ask(seed) for seed in range(40)]):
+                assert not isinstance(reply, RefusedError)
                 assert reply.text == f"seed {place}"
                 got.add(place)
         failed = server.bodies[5]["seed"]
     assert got == {body["seed"] for body in server.bodies} - {failed}
 
 
-def test_no_more_requests_are_sent_once_one_has_failed_for_good():
-    with serving("400") as server, client(server, max_concurrency=2) as c:
-        with pytest.raises(EngineError, match="status 400 it is"):
+@pytest.mark.parametrize("status", ["400", "402"])
+def test_no_more_requests_are_sent_once_one_has_failed_for_good(status):
+    with serving(status) as server, client(server, max_concurrency=2) as c:
+        with pytest.raises(EngineError, match=f"status {status} it is"):
             c.chat_many([ask(seed) for seed in range(500)])
         assert len(server.bodies) < 500
         assert len(c.chat_many([ask(seed) for seed in range(6)])) == 6, "others' still are"
+
+
+@pytest.mark.parametrize("status", ["400", "413", "422", "401", "403", "404"])
+def test_a_refusal_that_may_be_about_the_question_alone_is_told_from_the_others(status):
+    with serving(status) as server, client(server) as c:
+        with pytest.raises(EngineError) as raised:
+            c.chat(ask())
+        assert isinstance(raised.value, RefusedError) == (status in ("400", "413", "422"))
+        assert len(server.bodies) == 1
+
+
+def test_a_refused_question_costs_no_reply_to_another_one():
+    samples = [Sample(id=f"s{i}", question="?", answer="1", kind="number") for i in range(3)]
+    settings = {"sampling": Sampling(), "system_prompt": "", "seed": 0}
+    with serving("", "", "", "400", "", "") as server:
+        engine = EndpointEngine(Endpoint(base_url=server.url, max_concurrency=1))
+        groups = engine.generate(samples, group_size=2, **settings)
+        server.plan = ["400", ""]
+        drawn = engine.draw(samples[0], [0, 1], grammar="answer", **settings)
+        assert next(drawn)[0] == 1, "what else was on its way comes first"
+        with pytest.raises(RefusedError, match="status 400 it is"):
+            next(drawn)
+        engine.close()
+    assert [group.num_completions for group in groups] == [2, 1, 2]
+    assert ["status 400" in group.refused for group in groups] == [False, True, False]
+
+
+def test_a_request_is_known_again_whatever_its_dice_and_not_when_it_changes():
+    sample = Sample(id="s", question="?", answer="1", kind="number", images=(PNG,))
+    with serving() as server:
+        engine = EndpointEngine(Endpoint(base_url=server.url))
+        other = EndpointEngine(Endpoint(base_url=server.url, extra={"effort": "low"}))
+        hashes = [
+            engine.request_hash(sample, Sampling(), "Answer."),
+            engine.request_hash(replace(sample, id="t", answer="2"), Sampling(), "Answer."),
+            engine.request_hash(replace(sample, images=(PNG + b"!",)), Sampling(), "Answer."),
+            engine.request_hash(sample, Sampling(max_new_tokens=9), "Answer."),
+            engine.request_hash(sample, Sampling(), "Think."),
+            other.request_hash(sample, Sampling(), "Answer."),
+        ]
+        engine.close()
+        other.close()
+    assert hashes[0] == hashes[1] and len(set(hashes)) == 5
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])

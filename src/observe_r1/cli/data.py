@@ -435,9 +435,17 @@ def _probe_alone(
 
 
 def _show_probe(folder: Path, summary: "ProbeSummary") -> dict[str, Any]:
+    from observe_r1.errors import EngineError
     from observe_r1.probe import read_results, write_difficulty
 
     results = read_results(folder / "probe")
+    refused = list(results.refused.items())
+    if refused and not (results.difficulty or results.answered_directly):
+        raise EngineError(
+            f"nothing could be probed: the server refused {len(refused):,} questions, for example "
+            f"{refused[0][0]} with: {refused[0][1]} Put the model or the settings right, move "
+            f"{folder / 'probe'} away, and run the same command again."
+        )
     summed_up = write_difficulty(folder / "probe", results)
     levels = [difficulty.level for difficulty in results.difficulty.values()]
     print_table("Samples by difficulty level", ("level", "samples"),
@@ -446,6 +454,9 @@ def _show_probe(folder: Path, summary: "ProbeSummary") -> dict[str, Any]:
     if summary.failed:
         say(f"not probed, the engine failed: {len(summary.failed):,}, the last time with: "
             f"{summary.last_failure} Run the command again.")  # fmt: skip
+    if refused:
+        say(f"not wholly probed, the server refused them: {len(refused):,}, for example "
+            f"{refused[0][0]} with: {refused[0][1]}")  # fmt: skip
     say(f"wrote {summed_up}; the rollouts are beside it")
     return {
         "probe": str(folder / "probe"),
@@ -454,6 +465,7 @@ def _show_probe(folder: Path, summary: "ProbeSummary") -> dict[str, Any]:
         "probed": len(levels),
         "answered_directly": len(results.answered_directly),
         "failed": len(summary.failed),
+        "refused": len(refused),
         "levels": [levels.count(level) for level in range(9)],
     }
 

@@ -1,26 +1,33 @@
 """Ask, mark, save, count: one evaluation, resumable.
 
     samples ──batch of 16──▶ engine ──▶ mark (strict, lenient, format) ──▶ predictions.jsonl
-                                                                          scores.json at the end
+                                   │                                      scores.json at the end
+                                   └─▶ questions that a server refuses ──▶ refused.jsonl
 
 A batch is answered from (seed, its number) and appended as a whole, so an evaluation that was
 stopped and continued gives the same answers as one that was not.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from observe_r1.config.evaluation import Evaluation
-from observe_r1.errors import DataError, RunError
+from observe_r1.errors import DataError, EngineError, RunError
 from observe_r1.eval.scores import Scores, compute_scores
 from observe_r1.grading import grade
 from observe_r1.records import append_rows, read_json, read_rows, to_line, write_atomic, write_json
 from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.refusals import Refusals
 from observe_r1.text import parse_response, system_prompt
 from observe_r1.types import Completion, RolloutGroup, Sample
 
+logger = logging.getLogger(__name__)
+
 PREDICTIONS = "predictions.jsonl"
+REFUSED = "refused.jsonl"
 SCORES = "scores.json"
 SETTINGS = "config.json"
 
@@ -44,20 +51,23 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     claim_folder(out, config, samples, model)
     batches = list(_batches(samples, config.batch_size))
-    done = _keep_whole_batches(out / PREDICTIONS, batches, config.answers_per_question)
+    done = _keep_whole_batches(out, batches, config.answers_per_question)
+    refusals = Refusals(f"evaluation '{config.name}'")
     for number, batch in enumerate(batches):
         if number not in done:
-            append_rows(out / PREDICTIONS, answer(engine, batch, config, number))
+            rows = answer(engine, batch, config, number)
+            store_rows(out, rows)
+            check_refusals(refusals, rows)
         tick(len(batch))
     return score_folder(out, samples, config, model)
 
 
 def score_folder(out: Path, samples: Sequence[Sample], config: Evaluation, model: str) -> Scores:
     """The numbers of the saved answers, written to ``scores.json``."""
-    predictions = out / PREDICTIONS
+    _tell_refused(out, samples, config)
     scores = compute_scores(
         samples,
-        read_rows(predictions) if predictions.exists() else (),
+        _rows_of(out / PREDICTIONS),
         name=config.name,
         model=model,
         greedy=config.greedy,
@@ -70,7 +80,7 @@ def score_folder(out: Path, samples: Sequence[Sample], config: Evaluation, model
 def answer(
     engine: RolloutEngine, batch: Sequence[Sample], config: Evaluation, number: int
 ) -> list[dict[str, Any]]:
-    """Rows of ``predictions.jsonl`` for the ``number``-th batch of the questions."""
+    """Rows of the ``number``-th batch of the questions: answers, and what a server refused."""
     prompt = config.system_prompt
     groups = engine.generate(
         batch,
@@ -85,6 +95,9 @@ def answer(
 
 def _mark_groups(groups: Iterable[RolloutGroup], config: Evaluation) -> Iterator[dict[str, Any]]:
     for group in groups:
+        if group.refused:  # all answers to a question or none: averages are over equally many
+            yield {"sample_id": group.sample.id, "refused": group.refused}
+            continue
         for index, completion in enumerate(group.completions_G):
             yield mark(group.sample, index, completion, config)
 
@@ -107,6 +120,48 @@ def mark(sample: Sample, index: int, completion: Completion, config: Evaluation)
         "truncated": completion.truncated,
         "well_formed": parse_response(text, config.grammar).well_formed,
     }
+
+
+def is_answer(row: Mapping[str, Any]) -> bool:
+    return "refused" not in row
+
+
+def store_rows(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    append_rows(out / PREDICTIONS, [row for row in rows if is_answer(row)])
+    append_rows(out / REFUSED, [row for row in rows if not is_answer(row)])
+
+
+def check_refusals(refusals: Refusals, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stop where the server refuses nearly everything."""
+    for row in rows:
+        refusals.note(row.get("refused", ""))
+    refusals.check()
+
+
+def _tell_refused(out: Path, samples: Sequence[Sample], config: Evaluation) -> None:
+    answered = {row["sample_id"] for row in _rows_of(out / PREDICTIONS)}
+    refused = {
+        row["sample_id"]: row["refused"]
+        for row in _rows_of(out / REFUSED)
+        if row["sample_id"] not in answered
+    }
+    if not refused:
+        return
+    example, words = next(iter(refused.items()))
+    message = (
+        f"evaluation '{config.name}': the server refused {len(refused)} of {len(samples)} "
+        f"questions, for example '{example}': {words}"
+    )
+    if not answered:
+        raise EngineError(
+            f"{message} None has an answer. Put the model's name or the settings right, and run "
+            "the same command again."
+        )
+    logger.warning("%s; they are in no average", message)
+
+
+def _rows_of(path: Path) -> Iterator[dict[str, Any]]:
+    return read_rows(path) if path.exists() else iter(())
 
 
 def _batches(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
@@ -155,21 +210,20 @@ def fingerprint(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _keep_whole_batches(
-    predictions: Path, batches: Sequence[Sequence[Sample]], answers: int
-) -> set[int]:
-    """The batches whose answers are all there; rows of a batch cut short are taken out."""
-    if not predictions.exists():
-        return set()
-    rows = list(read_rows(predictions))
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["sample_id"]] = counts.get(row["sample_id"], 0) + 1
+def _keep_whole_batches(out: Path, batches: Sequence[Sequence[Sample]], answers: int) -> set[int]:
+    """The batches whose answers are all there, or refused; rows of a batch cut short are taken
+    out. Where nothing is answered the refusals were for a wrong setting, and are taken out too."""
+    rows, refusals = list(_rows_of(out / PREDICTIONS)), list(_rows_of(out / REFUSED))
+    counts = Counter(row["sample_id"] for row in rows)
+    refused = {row["sample_id"] for row in refusals} if rows else set()
     done = {
         number
         for number, batch in enumerate(batches)
-        if all(counts.get(sample.id) == answers for sample in batch)
+        if all(counts[sample.id] == answers or sample.id in refused for sample in batch)
     }
     whole = {sample.id for number in done for sample in batches[number]}
-    write_atomic(predictions, "".join(to_line(row) for row in rows if row["sample_id"] in whole))
+    for path, found in ((out / PREDICTIONS, rows), (out / REFUSED, refusals)):
+        if path.exists():
+            lines = [to_line(row) for row in found if row["sample_id"] in whole]
+            write_atomic(path, "".join(lines))
     return done

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from observe_r1.config.evaluation import Evaluation
 from observe_r1.eval.run import (
-    PREDICTIONS,
     answer,
+    check_refusals,
     claim_folder,
     fingerprint,
+    is_answer,
     refuse_twins,
     score_folder,
+    store_rows,
 )  # fmt: skip
 from observe_r1.eval.scores import Scores
-from observe_r1.records import append_rows
 from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.refusals import Refusals
 from observe_r1.shared import Block, BlockRows, Bucket, SharedWork, ShareSettings
 from observe_r1.types import Sample
 
@@ -53,15 +55,24 @@ def work_on_evaluation(
     tick: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Answer batches until none is left; how many are still missing, in other hands."""
+    job = f"evaluation '{config.name}'"
+    refusals = Refusals(job, has_answers=work.has_finished_blocks)
 
     def do(block: Block, rows: BlockRows) -> Sequence[str]:
-        if not rows.before:  # a batch is answered as a whole
+        if not any(map(is_answer, rows.before)):  # a batch is answered as a whole
             batch = list(samples[block.start : block.stop])
-            rows.add(answer(engine, batch, config, block.number))
+            found = answer(engine, batch, config, block.number)
+            rows.add(found)
+            check_refusals(refusals, found)
+            if not refusals.has_answers:  # a finished block is final, and this is not believed yet
+                return [sample.id for sample in batch]
         tick(block.stop - block.start)
         return ()
 
-    return work.run(do, tick).missing
+    missing = work.run(do, tick).missing
+    if missing:
+        refusals.check(at_end=True)
+    return missing
 
 
 def collect(
@@ -71,5 +82,5 @@ def collect(
     out.mkdir(parents=True, exist_ok=True)
     claim_folder(out, config, samples, model)
     for _, rows in work.results():
-        append_rows(out / PREDICTIONS, rows)
+        store_rows(out, rows)
     return score_folder(out, samples, config, model)

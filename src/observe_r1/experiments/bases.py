@@ -22,11 +22,11 @@ from observe_r1.config.near import did_you_mean
 from observe_r1.config.run import Recipe, RunConfig
 from observe_r1.errors import ConfigError
 from observe_r1.experiments.costs import Costs, costs_of
-from observe_r1.stages.locks import only_one
 from observe_r1.policy.load import resolve_model
 from observe_r1.recipes.machine import Machine
 from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.records import read_json, write_json
+from observe_r1.stages.locks import only_one
 from observe_r1.stages.pipeline import run_recipe
 
 BASES = Path("runs/reproduce/bases")

@@ -23,7 +23,6 @@ from typing import Any
 from observe_r1.errors import RunError
 from observe_r1.experiments.bases import Base, make_base
 from observe_r1.experiments.known import curve_of
-from observe_r1.stages.locks import only_one
 from observe_r1.experiments.page import write_page
 from observe_r1.experiments.plan import Experiment
 from observe_r1.experiments.start import measure_start, read_start
@@ -31,6 +30,7 @@ from observe_r1.experiments.trial import RESULT, Trial, run_trial
 from observe_r1.experiments.verdicts import to_json
 from observe_r1.process import keep_freed_memory
 from observe_r1.records import read_json, write_json
+from observe_r1.stages.locks import only_one
 
 PLAN = "experiment.json"
 

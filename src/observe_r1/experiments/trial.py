@@ -19,7 +19,6 @@ from observe_r1.data.ladder_folder import write_ladder
 from observe_r1.data.puzzles import MIX, get_family
 from observe_r1.data.puzzles.shipped import training_stream
 from observe_r1.experiments.bases import BASES, make_base
-from observe_r1.stages.locks import only_one
 from observe_r1.experiments.measuring import measure_trial
 from observe_r1.experiments.plan import Arm, Experiment
 from observe_r1.experiments.readouts import read_trial
@@ -31,6 +30,7 @@ from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.records import read_json, write_json
 from observe_r1.stages.demo import note_correct_length
 from observe_r1.stages.engines import open_engine
+from observe_r1.stages.locks import only_one
 from observe_r1.stages.pipeline import run_recipe
 from observe_r1.stages.questions import PUZZLES, correct_length
 

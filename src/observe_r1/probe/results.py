@@ -18,6 +18,10 @@ class ProbeResults:
 
     difficulty: Mapping[str, Difficulty]
     answered_directly: frozenset[str]
+    asked: Mapping[str, str]
+    """Hash of each question as it was probed, where that was kept."""
+    refused: Mapping[str, str]
+    """A server's words by the id of each sample whose rollouts, or more of them, it refused."""
 
 
 def read_results(
@@ -35,18 +39,29 @@ def read_results(
             f"{folder} holds no probe. Run 'observe-r1 data probe DIR --model M' first."
         )
     direct: set[str] = set()
+    asked: dict[str, str] = {}
+    refused: dict[str, str] = {}
     completions: dict[str, list[ProbedCompletion]] = {}
     for row in read_probe(folder):
         row = correct_row(row) if correct_row else row
+        if row.asked and row.completions:
+            asked[row.sample_id] = row.asked
         if row.stage == "direct":
-            if row.completions[0].correct:
+            if any(completion.correct for completion in row.completions):
                 direct.add(row.sample_id)
         else:
             # The texts are the bulk of a row, and difficulty has no use for them.
             light = [_without_text(completion) for completion in row.completions]
             completions.setdefault(row.sample_id, []).extend(light)
-    measured = {i: measure_difficulty(i, found) for i, found in completions.items()}
-    return ProbeResults(difficulty=measured, answered_directly=frozenset(direct))
+            refused.pop(row.sample_id, None)
+            if row.refused:
+                refused[row.sample_id] = row.refused
+    return ProbeResults(
+        difficulty={i: measure_difficulty(i, found) for i, found in completions.items() if found},
+        answered_directly=frozenset(direct),
+        asked=asked,
+        refused=refused,
+    )
 
 
 def write_difficulty(folder: Path, results: ProbeResults) -> Path:

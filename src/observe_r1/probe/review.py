@@ -27,7 +27,7 @@ from observe_r1.data.store import SampleSet, read_samples
 from observe_r1.errors import DataError
 from observe_r1.probe.results import read_results
 from observe_r1.probe.run import regrade
-from observe_r1.probe.store import ProbeRow, read_probe
+from observe_r1.probe.store import ProbeRow, read_probe, refuse_changed
 from observe_r1.records import read_json, write_atomic
 from observe_r1.text import format_question
 from observe_r1.types import Sample
@@ -84,7 +84,8 @@ def _decided_rows(path: Path) -> dict[str, dict[str, str]]:
 def find_doubts(probe: Path, samples: SampleSet, *, level: int) -> list[Doubt]:
     """The probed samples of ``level`` and above and all that were never solved (a few rollouts do
     not make a level 8), the most suspicious first."""
-    difficulty = read_results(probe).difficulty
+    results = read_results(probe)
+    difficulty = results.difficulty
     hard = {i for i, d in difficulty.items() if d.level >= level or not d.num_correct}
     completions: dict[str, list[ProbedCompletion]] = {}
     for row in read_probe(probe):
@@ -94,6 +95,7 @@ def find_doubts(probe: Path, samples: SampleSet, *, level: int) -> list[Doubt]:
     doubts = [
         _doubt(indices[i], found, difficulty[i]) for i, found in completions.items() if i in indices
     ]
+    refuse_changed((samples[doubt.index] for doubt in doubts), results.asked)
     return sorted(doubts, key=lambda doubt: (-doubt.suspicion, doubt.index))
 
 
@@ -194,6 +196,7 @@ def read_reviewed(folder: Path, decisions: Path | None = None) -> Reviewed:
         return regrade(row, sample, identity["extract"]) if sample else row
 
     results = read_results(probe, correct_row=graded_anew)
+    refuse_changed(samples, results.asked)
     return Reviewed(
         samples=corrected,
         difficulty=results.difficulty,

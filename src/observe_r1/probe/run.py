@@ -20,8 +20,9 @@ from observe_r1.config_base import Config
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.errors import EngineError
 from observe_r1.grading import Grade, grade
-from observe_r1.probe.store import ProbeRow, ProbeRows, Stage
+from observe_r1.probe.store import ProbeRow, ProbeRows, Stage, question_hash, refuse_changed
 from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.refusals import Refusals
 from observe_r1.text import system_prompt
 from observe_r1.types import RolloutGroup, Sample
 
@@ -89,6 +90,9 @@ class ProbeSummary:
     """Ids of the samples whose call failed; the next call tries them again."""
     last_failure: str = ""
     """Why the last call that failed did."""
+    refused: tuple[str, ...] = ()
+    """Ids of the samples whose rollouts the server refuses, now or in an earlier call; none, or not
+    all, are there, and they are not asked for again."""
 
 
 def probe(
@@ -99,15 +103,19 @@ def probe(
     *,
     direct_engine: RolloutEngine | None = None,
     on_progress: Callable[[Stage, int], None] | None = None,
+    refusals: Refusals | None = None,
 ) -> ProbeSummary:
     """Fill the store until every sample has its direct answer and its N rollouts.
 
     ``samples`` is gone through twice when stage a is on, so it must be a sequence or a set of them.
     What is already stored is not generated again; raising ``config.rollouts`` adds the difference.
+    ``refusals`` counts over several calls what one of many parts of a job is refused.
     """
-    work = _Work(config, store, on_progress)
+    refuse_changed(samples, store.asked)
+    work = _Work(config, store, on_progress, refusals or Refusals("the probe"))
     if config.direct:
         work.run(_Plan("direct", config), samples, direct_engine or engine)
+        work.refused.clear()  # another model may have refused, and the rollouts are what counts
     solved = answered_directly(store) if config.direct else set()
     plan = _Plan("reasoned", config)
     work.run(plan, samples, engine, skip=solved)
@@ -121,13 +129,14 @@ def probe(
         num_rollouts=work.num_rollouts,
         failed=tuple(sorted(work.failed)),
         last_failure=work.last_failure,
+        refused=tuple(sorted(work.refused)),
     )
 
 
 def answered_directly(store: ProbeRows) -> set[str]:
     """Ids of the samples whose direct answer was correct."""
     rows = store.rows()
-    return {r.sample_id for r in rows if r.stage == "direct" and r.completions[0].correct}
+    return {r.sample_id for r in rows if r.stage == "direct" and any(_correct(r))}
 
 
 def _decided(store: ProbeRows, rollouts: int) -> set[str]:
@@ -135,8 +144,12 @@ def _decided(store: ProbeRows, rollouts: int) -> set[str]:
     first: dict[str, list[bool]] = {}
     for row in store.rows():
         if row.stage == "reasoned":
-            first.setdefault(row.sample_id, []).extend(c.correct for c in row.completions)
+            first.setdefault(row.sample_id, []).extend(_correct(row))
     return {i for i, found in first.items() if 0 < sum(found[:rollouts]) < rollouts}
+
+
+def _correct(row: ProbeRow) -> Iterator[bool]:
+    return (completion.correct for completion in row.completions)
 
 
 class _Plan:
@@ -177,10 +190,13 @@ class _Work:
         config: ProbeConfig,
         store: ProbeRows,
         on_progress: Callable[[Stage, int], None] | None,
+        refusals: Refusals,
     ) -> None:
         self.config = config
         self.store = store
         self.on_progress = on_progress
+        self.refusals = refusals
+        self.refused: set[str] = set()
         self.num_groups = 0
         self.num_rollouts = 0
         self.num_failures = 0
@@ -221,8 +237,9 @@ class _Work:
         for sample in samples:
             stored = self.store.num_rollouts(plan.stage, sample.id)
             missing = plan.rollouts - stored
-            if missing <= 0 or sample.id in skip:
-                if self.on_progress and missing <= 0:
+            is_done = missing <= 0 or self._is_refused(plan.stage, sample)
+            if is_done or sample.id in skip:
+                if self.on_progress and is_done:
                     self.on_progress(plan.stage, 1)
                 continue
             key = (self.store.next_round(plan.stage, sample.id), missing)
@@ -231,6 +248,14 @@ class _Work:
                 yield _Batch(tuple(open_batches.pop(key)), *key)
         for key, rest in open_batches.items():
             yield _Batch(tuple(rest), *key)
+
+    def _is_refused(self, stage: Stage, sample: Sample) -> bool:
+        """Whether the very same question has been refused before."""
+        row = self.store.refusal(stage, sample.id)
+        if row is None or row.asked != question_hash(sample):
+            return False
+        self.refused.add(sample.id)
+        return True
 
     def _ask(self, plan: _Plan, batch: _Batch, engine: RolloutEngine) -> list[ProbeRow]:
         groups = engine.generate(
@@ -262,10 +287,14 @@ class _Work:
                 ) from error
             return
         self.store.append(rows)
-        self.num_groups += len(rows)
+        self.num_groups += sum(bool(row.completions) for row in rows)
         self.num_rollouts += sum(len(row.completions) for row in rows)
         if self.on_progress:
             self.on_progress(plan.stage, len(rows))
+        self.refused |= {row.sample_id for row in rows if row.refused}
+        for row in rows:
+            self.refusals.note("" if row.completions else row.refused)
+        self.refusals.check()
 
 
 def grade_group(group: RolloutGroup, stage: Stage, round: int, extract: Extract) -> ProbeRow:
@@ -282,7 +311,10 @@ def grade_group(group: RolloutGroup, stage: Stage, round: int, extract: Extract)
                 truncated=completion.truncated,
             )
         )
-    return ProbeRow(stage=stage, sample_id=group.sample.id, round=round, completions=tuple(graded))
+    return ProbeRow(
+        stage=stage, sample_id=group.sample.id, round=round, completions=tuple(graded),
+        refused=group.refused, asked=question_hash(group.sample),
+    )  # fmt: skip
 
 
 def regrade(row: ProbeRow, sample: Sample, extract: Extract) -> ProbeRow:

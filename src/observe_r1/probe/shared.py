@@ -29,6 +29,7 @@ from observe_r1.probe.store import (
 )  # fmt: skip
 from observe_r1.records import read_json, to_line, write_json
 from observe_r1.rollout.base import RolloutEngine
+from observe_r1.rollout.refusals import Refusals
 from observe_r1.shared import Block, BlockRows, Bucket, SharedWork, ShareSettings, WorkSummary
 from observe_r1.types import Sample
 
@@ -41,15 +42,20 @@ class BlockStore:
     def __init__(self, rows: BlockRows) -> None:
         self._block = rows
         self._rows = list(each_once(rows.before))
-        self._counts = RowCounts()
-        for row in self._rows:
-            self._counts.note(row)
+        self._counts = RowCounts(self._rows)
 
     def num_rollouts(self, stage: Stage, sample_id: str) -> int:
         return self._counts.num_rollouts(stage, sample_id)
 
     def next_round(self, stage: Stage, sample_id: str) -> int:
         return self._counts.next_round(stage, sample_id)
+
+    def refusal(self, stage: Stage, sample_id: str) -> ProbeRow | None:
+        return self._counts.refusal(stage, sample_id)
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        return self._counts.asked
 
     def rows(self) -> Iterator[ProbeRow]:
         return iter(self._rows)
@@ -92,13 +98,15 @@ def work_on_probe(
 ) -> tuple[WorkSummary, ProbeSummary]:
     """Probe blocks until none is left: what became of the blocks, and what this worker asked."""
     done: list[ProbeSummary] = []
+    refusals = Refusals("the probe", has_answers=work.has_finished_blocks)
 
     def do(block: Block, rows: BlockRows) -> Sequence[str]:
         mine = samples[block.start : block.stop]
         store = BlockStore(rows)
         summary = probe(
-            mine, engine, config, store, direct_engine=direct_engine, on_progress=on_progress
-        )
+            mine, engine, config, store, direct_engine=direct_engine, on_progress=on_progress,
+            refusals=refusals,
+        )  # fmt: skip
         done.append(summary)
         failed = [sample_id for one in done for sample_id in one.failed]
         if len(failed) > config.max_failures * config.batch_size:
@@ -107,14 +115,18 @@ def work_on_probe(
                 "the servers. What has been answered is stored; run the same command again to go "
                 "on."
             )
-        return summary.failed
+        # A finished block is final, and before anything is answered refusals are not believed.
+        return summary.failed if refusals.has_answers else summary.failed + summary.refused
 
     blocks = work.run(do, on_others)
+    if blocks.missing:
+        refusals.check(at_end=True)
     mine = ProbeSummary(
         num_answered_directly=sum(one.num_answered_directly for one in done),
         num_groups=sum(one.num_groups for one in done),
         num_rollouts=sum(one.num_rollouts for one in done),
         failed=tuple(blocks.failed),
+        refused=tuple(sorted({sample_id for one in done for sample_id in one.refused})),
     )
     return blocks, mine
 

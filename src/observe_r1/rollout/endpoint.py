@@ -5,6 +5,7 @@ every length is the server's own count. Servers that cache prefixes compute the 
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from observe_r1.config.rollout import Endpoint, Sampling
 from observe_r1.endpoints import ChatReply, ChatRequest, EndpointClient, user_message
-from observe_r1.errors import EngineError
+from observe_r1.errors import EngineError, RefusedError
 from observe_r1.text import format_question, get_grammar
 from observe_r1.types import Completion, RolloutGroup, Sample
 
@@ -58,18 +59,18 @@ class EndpointEngine:
         seed: int,
         step: int = 0,
     ) -> list[RolloutGroup]:
-        """One group a sample, in the samples' order."""
+        """One group a sample, in the samples' order. One that the server refuses, at all or at some
+        places, says so and has what came: the others are paid for."""
         requests = [
             _request(sample, index, sampling, system_prompt, seed, step)
             for sample in samples_P
             for index in range(group_size)
         ]
-        replies = self.client.chat_many(requests)
+        replies = dict(self.client.chat_each(requests))
         groups = []
         for number, sample in enumerate(samples_P):
-            own = replies[number * group_size : (number + 1) * group_size]
-            completions = tuple(_completion(reply) for reply in own)
-            groups.append(RolloutGroup(sample=sample, completions_G=completions, step=step))
+            own = [replies[number * group_size + place] for place in range(group_size)]
+            groups.append(_group(sample, own, step))
         return groups
 
     def draw(
@@ -87,14 +88,26 @@ class EndpointEngine:
 
         They are the ones that ``generate`` would have there, however many are asked for, and a
         thought that the server keeps apart stands in front, in the section ``grammar`` has for it.
-        A failure is raised when everything that was on its way has come.
+        A failure or refusal is raised when everything that was on its way has come.
         """
         requests = [
             _request(sample, place, sampling, system_prompt, seed, step) for place in places
         ]
+        refusal: RefusedError | None = None
         for number, reply in self.client.chat_each(requests):
+            if isinstance(reply, RefusedError):
+                refusal = reply
+                continue
             whole = replace(reply, text=_with_thought(reply, grammar))
             yield places[number], _completion(whole)
+        if refusal is not None:
+            raise refusal
+
+    def request_hash(self, sample: Sample, sampling: Sampling, system_prompt: str) -> str:
+        """Equal for requests that differ in nothing but the dice: what is refused once stays so."""
+        request = _request(sample, 0, sampling, system_prompt, seed=0, step=0)
+        body = self.client.body(replace(request, seed=None))
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
     def sync(self, policy: Any, version: int = 0) -> None:
         raise EngineError(
@@ -133,6 +146,16 @@ def _request(
 def _own_seed(*parts: object) -> int:
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _group(sample: Sample, replies: Sequence[ChatReply | RefusedError], step: int) -> RolloutGroup:
+    refusals = [str(reply) for reply in replies if isinstance(reply, RefusedError)]
+    return RolloutGroup(
+        sample=sample,
+        completions_G=tuple(_completion(r) for r in replies if isinstance(r, ChatReply)),
+        step=step,
+        refused=refusals[0] if refusals else "",
+    )
 
 
 def _completion(reply: ChatReply) -> Completion:

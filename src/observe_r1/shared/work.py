@@ -174,6 +174,11 @@ class SharedWork:
         summary.missing = len(self._blocks.keys() - self._done(on_done))
         return summary
 
+    @property
+    def has_finished_blocks(self) -> bool:
+        """Whether any worker has ended any block."""
+        return bool(self.bucket.names(PARTS))
+
     def results(self) -> Iterator[tuple[Block, list[Row]]]:
         """The rows of each finished block, in the order of the items."""
         parts = self._parts_by_block(lambda name: True)

@@ -100,8 +100,9 @@ def run_dpo(
 
 
 def make_pairs(stage: DPOStage, chosen: TraceSet, rejected: TraceSet) -> list[Pair]:
-    """First with first, second with second, of every question that has both. Pairs of equal texts
-    prefer nothing and are left out, which is said; without any other pair that is an error."""
+    """First with first, second with second, of every question that has both. Traces without a
+    counterpart and pairs of equal texts, which prefer nothing, are left out, which is said; without
+    any other pair that is an error."""
     better, worse = _by_question(chosen), _by_question(rejected)
     both = [question for question in better if question in worse]
     if not both:
@@ -115,6 +116,13 @@ def make_pairs(stage: DPOStage, chosen: TraceSet, rejected: TraceSet) -> list[Pa
         for question in both
         for one, other in zip(better[question][:most], worse[question][:most], strict=False)
     ]
+    usable = sum(len(rows[:most]) for side in (better, worse) for rows in side.values())
+    if usable > 2 * len(pairs):
+        logger.warning(
+            "stage '%s': of %d questions with a chosen and %d with a rejected trace %d have both; "
+            "%d traces are left out for want of a counterpart, %d pairs are made",
+            stage.name, len(better), len(worse), len(both), usable - 2 * len(pairs), len(pairs),
+        )  # fmt: skip
     for pair in pairs:
         _refuse_other_prompt(stage, pair)
     different = [pair for pair in pairs if pair.chosen.response != pair.rejected.response]

@@ -7,9 +7,11 @@
 
 The store is the probe's: append-only, a row a question and round, whole or not there at all. What a
 server replies is paid for, so each reply is on disk as it comes and waits there for the rest of its
-round. A stop, or a server that fails half way, loses what is on its way and nothing else.
+round. A stop, or a server that fails half way, loses what is on its way and nothing else. Of a
+question that the server refuses is kept what came, and it is not asked again in the same words.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -23,15 +25,18 @@ from observe_r1.config.traces import PLACEHOLDER, Hint, only_built_in
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.data.trace_filters import RowFilter
 from observe_r1.data.traces import TraceRow, TraceSet
-from observe_r1.errors import ConfigError, DataError, EngineError
+from observe_r1.errors import ConfigError, DataError, EngineError, RefusedError
 from observe_r1.grading import grade
 from observe_r1.probe.store import ProbeRow, ProbeStore, Stage
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.endpoint import EndpointEngine
+from observe_r1.rollout.refusals import Refusals
 from observe_r1.rollout.sampling import stable_seed
 from observe_r1.stages.replies import WaitingReplies
 from observe_r1.text import format_question, parse_response, system_prompt
 from observe_r1.types import Completion, RolloutGroup, Sample
+
+logger = logging.getLogger(__name__)
 
 GREEDY: Stage = "direct"
 DRAWN: Stage = "reasoned"
@@ -96,6 +101,13 @@ class Asker:
             self._worded(sample, asking.hint), places, sampling=asking.sampling,
             system_prompt=asking.prompt, seed=asking.seed, grammar=self.stage.grammar,
         )  # fmt: skip
+
+    def request_hash(self, sample: Sample, *, greedy: bool) -> str:
+        """Of what a server is sent for this question, whatever the round."""
+        assert isinstance(self.engine, EndpointEngine)
+        asking = self._asking(greedy, number=0)
+        worded = self._worded(sample, asking.hint)
+        return self.engine.request_hash(worded, asking.sampling, asking.prompt)
 
     def _asking(self, greedy: bool, number: int) -> "_Asking":
         hint = None if greedy else self.stage.hint
@@ -194,20 +206,17 @@ class Drawer:
     """Calls of a server at the same time, a question each; other engines get a batch a call."""
     on_batch: OnBatch
     waiting: WaitingReplies = field(init=False)
+    refusals: Refusals = field(init=False)
 
     def __post_init__(self) -> None:
         self.waiting = WaitingReplies(self.store)
+        job = f"stage '{self.stage.name}'"
+        self.refusals = Refusals(job, has_answers=self.store.has_answers)
 
-    def run(self, questions: Sequence[Sample]) -> None:
-        askable = [sample for sample in questions if self.asker.can_ask(sample)]
-        if not askable:
-            raise DataError(
-                f"stage '{self.stage.name}': the hint {self.stage.hint.text!r} speaks of something "
-                f"that none of the {len(questions)} questions has. Name a section that the traces "
-                "of hint.of_traces have."
-                if self.stage.hint
-                else f"stage '{self.stage.name}' has no question to ask."
-            )
+    def run(self, questions: Sequence[Sample]) -> dict[str, int]:
+        """Ask; how many questions are left out, by why."""
+        askable = self._askable(questions)
+        num_unhinted = len(questions) - len(askable)
         if self.stage.ask_if_greedy != "any":
             self._ask_missing(askable, GREEDY, 1)
             askable = self._answered_as_wanted(askable)
@@ -215,12 +224,51 @@ class Drawer:
             for missing, samples in pending.items():
                 self._ask_missing(samples, DRAWN, missing)
         self.waiting.remove()
+        return {"without_hint": num_unhinted, "refused": self._count_refused(questions)}
+
+    def _askable(self, questions: Sequence[Sample]) -> list[Sample]:
+        """Those that have what the hint speaks of."""
+        name, hint = self.stage.name, self.stage.hint
+        askable = [sample for sample in questions if self.asker.can_ask(sample)]
+        if not askable:
+            raise DataError(
+                f"stage '{name}': the hint {hint.text!r} speaks of something that none of the "
+                f"{len(questions)} questions has. Name a section that the traces of hint.of_traces "
+                "have."
+                if hint
+                else f"stage '{name}' has no question to ask."
+            )
+        if hint and len(askable) < len(questions):
+            logger.warning(
+                "stage '%s': %d of %d questions do not have what the hint %r speaks of; they are "
+                "not asked", name, len(questions) - len(askable), len(questions), hint.text,
+            )  # fmt: skip
+        return askable
+
+    def _count_refused(self, questions: Sequence[Sample]) -> int:
+        stages: tuple[Stage, ...] = (GREEDY, DRAWN)
+        found = (self.store.refusal(stage, s.id) for s in questions for stage in stages)
+        refused = {row.sample_id: row.refused for row in found if row is not None}
+        if refused:
+            example, words = next(iter(refused.items()))
+            logger.warning(
+                "stage '%s': the server refused %d of %d questions, for example '%s': %s; they are "
+                "left out", self.stage.name, len(refused), len(questions), example, words,
+            )  # fmt: skip
+        return len(refused)
+
+    def _is_refused(self, stage: Stage, sample: Sample) -> bool:
+        """Whether the very same request has been refused, now or in an earlier run."""
+        row = self.store.refusal(stage, sample.id)
+        if row is None or not self.asker.asks_server:
+            return False
+        return row.asked == self.asker.request_hash(sample, greedy=stage == GREEDY)
 
     def _answered_as_wanted(self, samples: Sequence[Sample]) -> list[Sample]:
         wanted = self.stage.ask_if_greedy == "right"
         found = {
             row.sample_id for row in self.store.rows()
-            if row.stage == GREEDY and row.completions[0].correct is wanted
+            if row.stage == GREEDY and [c.correct for c in row.completions] == [wanted]
         }  # fmt: skip
         left = [sample for sample in samples if sample.id in found]
         if not left:
@@ -241,7 +289,7 @@ class Drawer:
             if stage.wanted is not None and passed.get(sample.id, 0) >= stage.wanted:
                 continue
             missing = min(stage.attempts_per_round or stage.attempts, stage.attempts - drawn)
-            if missing > 0:
+            if missing > 0 and not self._is_refused(DRAWN, sample):
                 pending.setdefault(missing, []).append(sample)
         return pending
 
@@ -256,7 +304,7 @@ class Drawer:
         return counts
 
     def _ask_missing(self, samples: Sequence[Sample], stage: Stage, count: int) -> None:
-        todo = [s for s in samples if stage != GREEDY or not self.store.num_rollouts(stage, s.id)]
+        todo = [s for s in samples if stage != GREEDY or not self._is_settled(s)]
         failures: list[EngineError] = []
         for rows in self._answers(todo, stage, count, failures):
             self.store.append(rows)
@@ -268,6 +316,12 @@ class Drawer:
                 f"{self.store.folder}. Put the server right and go on with --resume, which asks "
                 "only for the rest."
             ) from failures[-1]
+        self.refusals.check(at_end=True)
+
+    def _is_settled(self, sample: Sample) -> bool:
+        """Whether the greedy answer is there, or never will be."""
+        is_there = self.store.num_rollouts(GREEDY, sample.id) > 0
+        return is_there or self._is_refused(GREEDY, sample)
 
     def _num_kept(self) -> int:
         return sum(len(row.completions) for row in self.store.rows()) + len(self.waiting)
@@ -275,7 +329,8 @@ class Drawer:
     def _answers(
         self, samples: Sequence[Sample], stage: Stage, count: int, failures: list[EngineError]
     ) -> Iterator[list[ProbeRow]]:
-        """What each call brought; calls that failed are noted, and too many end it."""
+        """What each call brought; calls that failed or were refused are noted, and too many end
+        it."""
         if not self.asker.asks_server:
             size = self.stage.questions_per_batch
             for begin in range(0, len(samples), size):
@@ -288,12 +343,14 @@ class Drawer:
                     if call.cancelled():
                         continue
                     error = call.exception()
-                    if not isinstance(error, EngineError):
-                        yield [call.result()]
-                        continue
-                    failures.append(error)
-                    if len(failures) > MAX_FAILURES:  # calls that have begun come to their end
-                        _cancel(calls)
+                    if isinstance(error, EngineError):
+                        failures.append(error)
+                    else:
+                        row = call.result()
+                        self.refusals.note("" if row.completions else row.refused)
+                        yield [row]
+                    if len(failures) > MAX_FAILURES or self.refusals.are_too_many:
+                        _cancel(calls)  # those that have begun come to their end
             finally:
                 _cancel(calls)
 
@@ -320,11 +377,19 @@ class Drawer:
         found = self.waiting.take(stage, sample.id, number)
         missing = [place for place in range(count) if place not in found]
         replies = self.asker.ask_server(sample, missing, greedy=stage == GREEDY, number=number)
-        for place, completion in replies:
-            found[place] = _graded(completion, sample, self.stage.extract)
-            self.waiting.add(stage, sample.id, number, place, found[place])
-        completions = tuple(found[place] for place in range(count))
-        return ProbeRow(stage=stage, sample_id=sample.id, round=number, completions=completions)
+        refused = asked = ""
+        try:
+            for place, completion in replies:
+                found[place] = _graded(completion, sample, self.stage.extract)
+                self.waiting.add(stage, sample.id, number, place, found[place])
+        except RefusedError as error:
+            refused = str(error)
+            asked = self.asker.request_hash(sample, greedy=stage == GREEDY)
+        return ProbeRow(
+            stage=stage, sample_id=sample.id, round=number,
+            completions=tuple(found[place] for place in range(count) if place in found),
+            refused=refused, asked=asked,
+        )  # fmt: skip
 
 
 def _cancel(calls: Iterable[Future[ProbeRow]]) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from observe_r1.config.evaluation import Evaluation
 from observe_r1.config.rollout import Sampling
-from observe_r1.errors import ConfigError, DataError
+from observe_r1.errors import ConfigError, DataError, EngineError
 from observe_r1.grading import extract_answer
 from observe_r1.records import append_rows, read_rows, write_json
 from observe_r1.rollout.base import RolloutEngine
@@ -74,8 +74,13 @@ class Answers:
         waiting = [request for request in requests if request.key not in known]
         tick(len(requests) - len(waiting))
         for batch in _batches(waiting, self.settings.batch_size):
-            rows = self._ask(batch)
+            rows, refused = self._ask(batch)
             append_rows(self.path, rows)
+            if refused:  # the task's score is about all its questions
+                raise EngineError(
+                    f"the server refused a question of the task: {refused} The other answers are "
+                    f"in {self.path}. Ask another server, or another task."
+                )
             known |= {row["key"]: row["answer"] for row in rows}
             tick(len(batch))
         return {request.key: known[request.key] for request in requests}
@@ -86,7 +91,8 @@ class Answers:
         own = (row for row in rows if self.asked.items() <= row.items())
         return {row["key"]: row["answer"] for row in own}
 
-    def _ask(self, batch: Sequence[Request]) -> list[dict[str, Any]]:
+    def _ask(self, batch: Sequence[Request]) -> tuple[list[dict[str, Any]], str]:
+        """Rows of the answers, and the server's words where it refused one."""
         prompt = self.settings.system_prompt
         groups = self.engine.generate(
             [_to_sample(request) for request in batch],
@@ -96,8 +102,12 @@ class Answers:
             seed=self.settings.seed,
             step=int(batch[0].key[:6], 16),
         )
-        pairs = zip(batch, (group.completions_G[0] for group in groups), strict=True)
-        return [self._row(request, completion) for request, completion in pairs]
+        rows = [
+            self._row(request, completion)
+            for request, group in zip(batch, groups, strict=True)
+            for completion in group.completions_G
+        ]
+        return rows, next((group.refused for group in groups if group.refused), "")
 
     def _row(self, request: Request, completion: Completion) -> dict[str, Any]:
         text = completion.text

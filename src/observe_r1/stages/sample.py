@@ -23,8 +23,8 @@ def run_sample(
     """Draw, filter and write; what was drawn before a stop is not drawn again."""
     if is_written(run):
         return
-    traces = draw_traces(
+    traces, left_out = draw_traces(
         stage, questions, model=model, engine=stage.engine, origin=stage.name, run=run,
         notify=notify, known=known,
     )  # fmt: skip
-    keep_traces(stage, traces, run, policy)
+    keep_traces(stage, traces, run, policy, left_out)

@@ -16,7 +16,14 @@ from observe_r1.data.traces import SampleIndex, TraceRow, TraceSet, read_traces
 from observe_r1.records import append_rows
 from observe_r1.stages.handover import LoadPolicy, traces_folder
 from observe_r1.stages.solver import solve
-from observe_r1.stages.writing import METRICS, Notify, draw_traces, is_written, keep_traces
+from observe_r1.stages.writing import (
+    METRICS,
+    LeftOut,
+    Notify,
+    draw_traces,
+    is_written,
+    keep_traces,
+)  # fmt: skip
 from observe_r1.types import Sample
 
 
@@ -34,6 +41,7 @@ def run_teach(
     teacher's weights are, or the name that a server knows its model by."""
     if is_written(run):
         return
+    left_out: LeftOut = {}
     match stage.teacher:
         case SolverTeacher():
             traces = _solved(stage, stage.teacher, questions)
@@ -43,11 +51,11 @@ def run_teach(
             traces = _from_file(stage, stage.teacher)
         case CheckpointTeacher() | Endpoint() as teacher:
             engine = teacher if isinstance(teacher, Endpoint) else teacher.engine
-            traces = draw_traces(
+            traces, left_out = draw_traces(
                 stage, questions, model=teacher_model, engine=engine, origin=teacher.model,
                 run=run, notify=notify, known=known,
             )  # fmt: skip
-    kept = keep_traces(stage, traces, run, policy)
+    kept = keep_traces(stage, traces, run, policy, left_out)
     if isinstance(stage.teacher, SolverTeacher | GoldTeacher | FileTeacher):
         metrics = {"traces/written": float(len(traces)), "traces/kept": float(len(kept))}
         append_rows(run / METRICS, [{"step": 1, **metrics}])

@@ -3,12 +3,13 @@
 drawn/          every response as it came: what was paid for stays
 metrics.jsonl   a row a batch
 traces.jsonl    what was kept; samples.jsonl and images/ are its questions
-traces.json     how many were written, what each filter and transform left out
+traces.json     how many were written, what each filter and transform left out, how many questions
+                were not asked for want of a hint or refused by the server
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ DRAWN = "drawn"
 METRICS, ROLLOUTS = "metrics.jsonl", "rollouts.jsonl"
 Notify = Callable[[int, dict[str, float]], None]
 Stage = SampleStage | TeachStage
+LeftOut = Mapping[str, int]
+"""How many questions were left out while drawing, by why."""
 
 
 def draw_traces(
     stage: Stage, questions: Sequence[Sample], *, model: str, engine: EngineConfig, origin: str,
     run: Path, notify: Notify, known: TraceSet | None = None,
-) -> TraceSet:  # fmt: skip
+) -> tuple[TraceSet, LeftOut]:  # fmt: skip
     """Everything that a model or server answers; what is in the store is not asked again."""
     workers = engine.max_concurrency if isinstance(engine, Endpoint) else 1
     with (
@@ -50,10 +53,10 @@ def draw_traces(
     ):
         asker = Asker(opened, stage, known)
         rhythm = _Rhythm(run, stage.questions_per_batch, notify)
-        Drawer(stage, asker, store, workers, rhythm).run(questions)
+        left_out = Drawer(stage, asker, store, workers, rhythm).run(questions)
         rhythm.close()
         rows = to_traces(store.rows(), questions, stage, origin=origin)
-    return TraceSet(tuple(rows), SampleIndex(questions))
+    return TraceSet(tuple(rows), SampleIndex(questions)), left_out
 
 
 class _Rhythm:
@@ -67,7 +70,7 @@ class _Rhythm:
         self._last = time.perf_counter()
 
     def __call__(self, rows: Sequence[ProbeRow], num_questions: int) -> None:
-        self._rows += rows
+        self._rows += [row for row in rows if row.completions]
         if len(self._rows) >= self.size:
             self.close()
 
@@ -91,7 +94,9 @@ class _Rhythm:
         self.notify(self.step, metrics)
 
 
-def keep_traces(stage: Stage, traces: TraceSet, run: Path, policy: LoadPolicy) -> TraceSet:
+def keep_traces(
+    stage: Stage, traces: TraceSet, run: Path, policy: LoadPolicy, left_out: LeftOut | None = None
+) -> TraceSet:
     """Filter, change and write; too few are refused, with what left them out."""
     refined = refine(traces, stage.filters, stage.transforms, policy, seed=stage.seed)
     kept = refined.result
@@ -102,7 +107,7 @@ def keep_traces(stage: Stage, traces: TraceSet, run: Path, policy: LoadPolicy) -
             f"questions; everything drawn is in {run / DRAWN}."
         )
     card = {"written": len(traces), "kept": len(kept), "how": refined.said, **_shares(kept.rows)}
-    write_json(run / CARD, card)
+    write_json(run / CARD, {**card, **(left_out or {})})
     _show(run, refined)
     write_traces(run, kept)
     return kept

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from observe_r1.config.evaluation import Evaluation
-from observe_r1.errors import DataError, RunError
+from observe_r1.errors import DataError, EngineError, RunError
 from observe_r1.eval.run import evaluate
 from observe_r1.records import read_rows
 from observe_r1.types import Completion, RolloutGroup, Sample
@@ -16,8 +16,14 @@ WRONG = "<observe>dots</observe><think>3</think><answer>3</answer>"
 class ScriptedEngine:
     """Says what the script says for each question, over and over; counts what it was asked."""
 
-    def __init__(self, script: dict[str, list[str]], stop_after: int | None = None) -> None:
+    def __init__(
+        self,
+        script: dict[str, list[str]],
+        stop_after: int | None = None,
+        refuses: frozenset[str] = frozenset(),
+    ) -> None:
         self.script = script
+        self.refuses = refuses
         self.stop_after = stop_after
         self.calls: list[list[str]] = []
         self.prompts: set[str] = set()
@@ -32,6 +38,8 @@ class ScriptedEngine:
         return [self._group(sample, group_size) for sample in samples_P]
 
     def _group(self, sample: Sample, size: int) -> RolloutGroup:
+        if sample.id in self.refuses:
+            return RolloutGroup(sample=sample, completions_G=(), refused="against our rules.")
         texts = self.script[sample.id]
         completions = tuple(
             Completion(text=texts[i % len(texts)], token_ids=tuple(range(10 + i)))
@@ -120,6 +128,41 @@ def test_a_batch_cut_in_the_middle_is_asked_again(tmp_path):
     assert engine.calls == [["q2", "q3"]]
     assert scores.num_missing == 0
     assert path.read_text() == "".join(lines)
+
+
+def test_a_refused_question_costs_no_other_answer_and_is_not_asked_again(tmp_path, caplog):
+    samples, config = make_samples(7), Evaluation(name="x", samples=2, batch_size=4)
+    script = {sample.id: [RIGHT, WRONG] for sample in samples}
+    refusing = ScriptedEngine(script, refuses=frozenset({"q1", "q5"}))
+    scores = evaluate(refusing, samples, config, tmp_path)
+    assert (scores.num_questions, scores.num_missing) == (5, 2)
+    assert "refused 2 of 7 questions, for example 'q1': against our rules." in caplog.text
+    engine = ScriptedEngine(script)
+    assert evaluate(engine, samples, config, tmp_path).to_dict() == scores.to_dict()
+    assert engine.calls == []
+
+
+def test_a_server_that_refuses_everything_ends_the_evaluation_and_is_asked_anew(tmp_path):
+    samples, config = make_samples(100), Evaluation(name="x", batch_size=4)
+    script = {sample.id: [RIGHT] for sample in samples}
+    refusing = ScriptedEngine(script, refuses=frozenset(script))
+    with pytest.raises(EngineError, match=r"refused every question.*against our rules"):
+        evaluate(refusing, samples, config, tmp_path / "many")
+    assert len(refusing.calls) == 3
+    assert evaluate(ScriptedEngine(script), samples, config, tmp_path / "many").num_missing == 0
+    with pytest.raises(EngineError, match=r"refused 3 of 3 questions.*None has an answer"):
+        evaluate(refusing, samples[:3], config, tmp_path / "few")
+    assert evaluate(ScriptedEngine(script), samples[:3], config, tmp_path / "few").num_missing == 0
+
+
+def test_a_batch_is_stored_before_the_evaluation_ends_for_its_refusals(tmp_path):
+    samples, config = make_samples(16), Evaluation(name="x", batch_size=16)
+    script = {sample.id: [RIGHT] for sample in samples}
+    refusing = ScriptedEngine(script, refuses=frozenset(f"q{n}" for n in range(4, 16)))
+    with pytest.raises(EngineError, match="refused the last 10 questions"):
+        evaluate(refusing, samples, config, tmp_path)
+    scores = evaluate(refusing, samples, config, tmp_path)
+    assert (len(refusing.calls), scores.num_questions, scores.num_missing) == (1, 4, 12)
 
 
 def test_other_settings_or_questions_in_the_same_folder_are_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from test_evaluate import RIGHT, WRONG, ScriptedEngine, make_samples
 
 from observe_r1.config.evaluation import Evaluation
-from observe_r1.errors import RunError
+from observe_r1.errors import EngineError, RunError
 from observe_r1.shared import ShareSettings
 from observe_r1.stages.evaluation import Plan, run_plan, run_shared_plan
 from observe_r1.types import Completion, RolloutGroup
@@ -78,6 +78,24 @@ def test_a_share_alone_writes_no_folder_and_says_what_is_missing(tmp_path):
     assert missing == 2 * 4
     assert not out.exists()
     assert [len(s.to_dict()) > 0 for s in shared(out, store, DrawingEngine({}))] == [True, True]
+
+
+def test_refused_questions_are_left_out_of_what_workers_share(tmp_path):
+    refusing = ScriptedEngine(
+        {sample.id: [RIGHT] for sample in make_samples(NUM_QUESTIONS)},
+        refuses=frozenset({"q1", "q20"}),
+    )
+    for scores in shared(tmp_path / "out", tmp_path / "store", refusing):
+        assert (scores.num_questions, scores.num_missing) == (NUM_QUESTIONS - 2, 2)
+
+
+def test_a_server_that_refuses_every_batch_ends_the_worker(tmp_path):
+    script = {sample.id: [RIGHT] for sample in make_samples(NUM_QUESTIONS)}
+    refusing = ScriptedEngine(script, refuses=frozenset(script))
+    with pytest.raises(EngineError, match="refused every question"):
+        shared(tmp_path / "out", tmp_path / "store", refusing)
+    found = shared(tmp_path / "out", tmp_path / "store", ScriptedEngine(script))
+    assert [scores.num_missing for scores in found] == [0, 0]
 
 
 def test_an_interrupted_worker_is_continued_by_another(tmp_path):

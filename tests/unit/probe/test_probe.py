@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,15 @@ def make_samples(num: int) -> list[Sample]:
 class ScriptedEngine:
     """Answers "3" with a probability that falls from sample to sample; knows nothing of models."""
 
-    def __init__(self, num_samples: int = 100, fails_on: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        num_samples: int = 100,
+        fails_on: frozenset[str] = frozenset(),
+        refuses: frozenset[str] = frozenset(),
+    ) -> None:
         self.num_samples = num_samples
         self.fails_on = fails_on
+        self.refuses = refuses
         self.calls: list[tuple[str, ...]] = []
 
     def generate(self, samples_P, *, group_size, sampling, system_prompt, seed, step=0):
@@ -44,6 +51,10 @@ class ScriptedEngine:
             raise EngineError("the server is gone.")
         groups = []
         for sample in samples_P:
+            if sample.id in self.refuses:
+                refused = "status 400: against our rules."
+                groups.append(RolloutGroup(sample=sample, completions_G=(), refused=refused))
+                continue
             rng = random.Random(f"{seed}/{sample.id}")
             chance = 0.0 if "only" in system_prompt and "observe" not in system_prompt else None
             chance = 1 - int(sample.id[1:]) / self.num_samples if chance is None else chance
@@ -148,6 +159,78 @@ def test_a_server_that_stays_away_ends_the_probe_with_what_there_is(tmp_path):
     with pytest.raises(EngineError, match="3 calls of the probe have failed"):
         run(tmp_path, make_samples(40), failing, direct=False, max_failures=2)
     assert len(read_results(tmp_path).difficulty) == 4
+
+
+def test_refused_questions_are_no_failures_and_are_not_asked_again(tmp_path):
+    refusing = ScriptedEngine(refuses=frozenset(f"s{i}" for i in range(0, 28, 4)))
+    summary = run(tmp_path, make_samples(28), refusing, max_failures=2)
+    assert summary.failed == ()
+    assert summary.refused == tuple(sorted(refusing.refuses))
+    assert summary.num_groups == 2 * 21
+    results = read_results(tmp_path)
+    assert len(results.difficulty) == 21
+    assert results.refused == dict.fromkeys(refusing.refuses, "status 400: against our rules.")
+    engine = ScriptedEngine()
+    assert run(tmp_path, make_samples(28), engine).refused == summary.refused
+    assert engine.calls == []
+    others = make_samples(28)
+    others[4] = replace(others[4], question="In other words?")
+    assert len(run(tmp_path, others, engine).refused) == 6
+    assert set(engine.calls) == {("s4",)}
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_server_that_refuses_nearly_everything_ends_the_probe(tmp_path, workers):
+    refusing = ScriptedEngine(refuses=frozenset(f"s{i}" for i in range(8, 400)))
+    with pytest.raises(EngineError, match=r"refused the last 10 questions.*against our rules"):
+        run(tmp_path, make_samples(400), refusing, direct=False, workers=workers)
+    assert len(refusing.calls) < 12
+    assert len(read_results(tmp_path).difficulty) == 8
+
+
+def test_refusals_of_a_server_that_answered_nothing_are_not_believed(tmp_path):
+    refusing = ScriptedEngine(refuses=frozenset(f"s{i}" for i in range(40)))
+    with pytest.raises(EngineError, match="refused every question"):
+        run(tmp_path, make_samples(40), refusing, direct=False)
+    assert run(tmp_path, make_samples(40), ScriptedEngine(40), direct=False).refused == ()
+    assert len(read_results(tmp_path).difficulty) == 40
+
+
+def test_rows_are_not_taken_for_other_questions_of_the_same_ids(tmp_path):
+    samples = [
+        Sample(id=f"s{i}", question=f"What is {i}?", answer=str(i), kind="number", images=(b"p",))
+        for i in range(6)
+    ]
+    run(tmp_path, samples, ScriptedEngine(), direct=False)
+    swapped = [replace(samples[1], id="s0"), replace(samples[0], id="s1"), *samples[2:]]
+    for others in (
+        swapped,
+        [replace(samples[0], answer="9"), replace(samples[1], kind="text"), *samples[2:]],
+        [replace(samples[0], images=(b"q",)), replace(samples[1], options=("1",)), *samples[2:]],
+    ):
+        engine = ScriptedEngine()
+        with pytest.raises(DataError, match="2 of 6 probed questions, for example 's0'"):
+            run(tmp_path, others, engine, direct=False)
+        assert engine.calls == []
+
+
+def test_new_questions_of_a_set_are_asked_and_no_others(tmp_path):
+    run(tmp_path, make_samples(6), ScriptedEngine(), direct=False)
+    engine = ScriptedEngine()
+    run(tmp_path, [*make_samples(8)[6:], *make_samples(6)[2:]], engine, direct=False)
+    assert engine.calls == [("s6", "s7")]
+
+
+def test_a_probe_made_before_questions_were_hashed_can_be_gone_on_with(tmp_path):
+    run(tmp_path, make_samples(4), ScriptedEngine(), direct=False)
+    path = tmp_path / "rollouts.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        del row["asked"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    engine = ScriptedEngine()
+    assert run(tmp_path, make_samples(5), engine, direct=False).num_groups == 1
+    assert len(read_results(tmp_path).difficulty) == 5
 
 
 def test_several_workers_store_every_row_once(tmp_path):

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,7 @@ from observe_r1.data.store import read_samples, write_samples
 from observe_r1.errors import DataError
 from observe_r1.probe import ProbeConfig, ProbeRow, ProbeStore
 from observe_r1.probe.review import find_doubts, read_decisions, read_reviewed, write_review
+from observe_r1.probe.store import question_hash
 from observe_r1.types import Sample
 
 
@@ -73,6 +75,22 @@ def test_the_page_is_one_file_and_escapes_what_models_and_data_say(tmp_path):
     assert parser.tags.count("script") == 1 and "b" not in parser.tags
     assert all(link.startswith("data:") for link in parser.links)
     assert parser.tags.count("img") == 1
+
+
+def test_rollouts_of_questions_that_have_changed_make_no_ladder_and_no_page(tmp_path):
+    make_folder(tmp_path, {"a": ["1"] * 8, "b": ["60.8"] * 8})
+    before = read_samples(tmp_path)
+    rollouts = tmp_path / "probe" / "rollouts.jsonl"
+    rows = [json.loads(line) for line in rollouts.read_text().splitlines()]
+    hashed = [row | {"asked": question_hash(s)} for row, s in zip(rows, before, strict=True)]
+    rollouts.write_text("".join(json.dumps(row) + "\n" for row in hashed))
+    decide(tmp_path, {"id": "a", "decision": "fix", "answer": "1"})
+    assert read_reviewed(tmp_path).difficulty["a"].num_correct == 8, "a review changes no question"
+    write_samples(tmp_path, [replace(s, answer="1") for s in before], overwrite=True)
+    with pytest.raises(DataError, match="2 of 2 probed questions, for example 'a'"):
+        read_reviewed(tmp_path)
+    with pytest.raises(DataError, match="1 of 2 probed questions, for example 'a'"):
+        write_review(tmp_path, read_samples(tmp_path), tmp_path / "review.html")
 
 
 def test_keep_and_drop_feed_back_into_the_ladder(tmp_path):

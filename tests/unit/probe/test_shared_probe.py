@@ -78,6 +78,41 @@ def test_a_few_failures_are_left_to_the_next_run(tmp_path):
     assert_complete(folder)
 
 
+def test_a_refused_question_leaves_no_block_missing(tmp_path):
+    store, folder = str(tmp_path / "store"), tmp_path / "probe"
+    assert run_worker(store, folder, ScriptedEngine(60, refuses=frozenset({"s7"}))) == 0
+    assert len(read_results(folder).difficulty) == NUM_SAMPLES - 1
+
+
+def test_a_server_that_refuses_every_block_ends_the_worker(tmp_path):
+    refusing = ScriptedEngine(60, refuses=frozenset(f"s{i}" for i in range(NUM_SAMPLES)))
+    with pytest.raises(EngineError, match="refused every question"):
+        run_worker(str(tmp_path / "store"), tmp_path / "probe", refusing)
+    assert len(refusing.calls) < 10
+    assert run_worker(str(tmp_path / "store"), tmp_path / "probe", ScriptedEngine(60)) == 0
+    measured = read_results(tmp_path / "probe").difficulty
+    assert [d.num_rollouts for d in measured.values()] == [8] * NUM_SAMPLES
+
+
+def test_a_refused_question_that_a_worker_meets_first_is_left_out_by_the_next_one(tmp_path):
+    config, samples = ProbeConfig(batch_size=1), make_samples(3)
+    identity = config.identity("scripted")
+
+    def work(engine, *, shard: int):
+        shared = shared_probe(
+            samples, config, open_bucket(str(tmp_path / "store")), identity, tmp_path / "probe",
+            ShareSettings(block_size=1, shard=shard, num_shards=3, poll_seconds=0.01),
+        )  # fmt: skip
+        return work_on_probe(shared, samples, engine, config)
+
+    refusing = ScriptedEngine(3, refuses=frozenset({"s1"}))
+    with pytest.raises(EngineError, match="refused every question"):
+        work(refusing, shard=2)
+    assert work(refusing, shard=1)[0].missing == 2
+    blocks, asked = work(refusing, shard=2)
+    assert (blocks.missing, asked.refused) == (1, ("s1",))
+
+
 def test_a_probe_made_without_a_store_is_not_overwritten(tmp_path):
     with ProbeStore(tmp_path / "probe", ProbeConfig().identity("scripted")) as store:
         store.append([])

@@ -42,7 +42,11 @@ class Teacher(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, Any]] = []
         self.refuses: set[int] = set()
-        """Numbers whose question is answered with status 400."""
+        """Numbers whose question is against the rules: status 400."""
+        self.replies_before = 0
+        """So many a question come before its first refusal."""
+        self.fails: set[int] = set()
+        """Numbers whose question is answered with status 402."""
         self.credit: int | None = None
         """So many more replies are given, then only status 402; None: any number."""
         self.paid: list[int] = []
@@ -78,8 +82,14 @@ class Handler(BaseHTTPRequestHandler):
                 {"number": number, "text": text, "images": images, "system": body["messages"][0],
                  "greedy": body["temperature"] == 0}
             )  # fmt: skip
-        if number in self.server.refuses:
-            self.reply(400, {"error": {"message": "no more credit"}})
+        if (
+            number in self.server.refuses
+            and self.server.questions()[number] > self.server.replies_before
+        ):
+            self.reply(400, {"error": {"message": "against our rules"}})
+            return
+        if number in self.server.fails:
+            self.reply(402, {"error": {"message": "no more credit"}})
             return
         with self.server.lock:
             if self.server.credit is not None and len(self.server.paid) >= self.server.credit:
@@ -137,11 +147,11 @@ def test_a_server_teaches(server: Teacher, tmp_path: Path) -> None:
 
 
 def test_what_was_paid_for_is_kept_when_the_server_fails(server: Teacher, tmp_path: Path) -> None:
-    server.refuses = {3, 4}
+    server.fails = {3, 4}
     with pytest.raises(EngineError, match=r"2 calls failed.*no more credit.*is kept.*--resume"):
         teach(server, tmp_path)
     assert not (tmp_path / "traces.jsonl").exists()
-    server.refuses = set()
+    server.fails = set()
     before = server.questions()
     assert len(teach(server, tmp_path)) == 4
     assert server.questions() - before == {3: 1, 4: 1}, "only what is missing is asked again"
@@ -182,10 +192,7 @@ def num_stored(drawn: Path) -> int:
 def test_a_server_that_fails_too_often_is_given_up(
     server: Teacher, tmp_path: Path, at_once: int
 ) -> None:
-    many = [
-        Sample(id=f"q{n}", question=f"What is {n} plus {n}?", answer=str(2 * n), kind="number")
-        for n in range(300)
-    ]
+    many = many_questions(300)
     server.credit = 20
     teacher = {"type": "endpoint", "base_url": server.url, "max_retries": 0,
                "max_concurrency": at_once}  # fmt: skip
@@ -194,6 +201,88 @@ def test_a_server_that_fails_too_often_is_given_up(
         run_teach(stage, teacher_model="", questions=many, run=tmp_path, policy=no_policy)
     assert num_stored(tmp_path / "drawn") == 20
     assert len(server.asked) < 300, "most questions are not tried any more"
+
+
+def many_questions(count: int) -> list[Sample]:
+    return [
+        Sample(id=f"q{n}", question=f"What is {n} plus {n}?", answer=str(2 * n), kind="number")
+        for n in range(count)
+    ]
+
+
+def test_a_refused_question_is_left_out_counted_and_not_asked_again(
+    server: Teacher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.refuses, server.fails = {3}, {4}
+    with pytest.raises(EngineError, match=r"1 calls failed.*no more credit"):
+        teach(server, tmp_path)
+    server.fails = set()
+    found = teach(server, tmp_path)
+    assert [row.sample_id for row in found.rows] == ["q1", "q2", "q4"]
+    assert server.questions() == {1: 1, 2: 1, 3: 1, 4: 2}
+    assert "refused 1 of 4 questions, for example 'q3': " in caplog.text
+    assert "against our rules" in caplog.text
+    assert read_json(tmp_path / "traces.json")["refused"] == 1
+
+
+def test_a_refused_question_is_asked_again_in_other_words(server: Teacher, tmp_path: Path) -> None:
+    server.refuses, server.fails = {3}, {4}
+    with pytest.raises(EngineError, match="no more credit"):
+        teach(server, tmp_path)
+    server.refuses = server.fails = set()
+    assert len(teach(server, tmp_path, system_prompt="Please answer.")) == 4
+    assert read_json(tmp_path / "traces.json")["refused"] == 0
+
+
+def test_what_came_of_a_question_before_it_was_refused_is_kept(
+    server: Teacher, tmp_path: Path
+) -> None:
+    server.refuses, server.replies_before = {2}, 2
+    found = teach(server, tmp_path, attempts=5)
+    assert Counter(row.sample_id for row in found.rows) == {"q1": 5, "q2": 2, "q3": 5, "q4": 5}
+
+
+def test_a_question_refused_greedily_goes_no_further(server: Teacher, tmp_path: Path) -> None:
+    server.refuses, server.fails = {1}, {4}
+    settings = {"ask_if_greedy": "wrong", "attempts": 2}
+    with pytest.raises(EngineError, match="no more credit"):
+        teach(server, tmp_path, **settings)
+    server.fails = set()
+    assert {row.sample_id for row in teach(server, tmp_path, **settings).rows} == {"q3"}
+    assert server.questions()[1] == 1
+
+
+@pytest.mark.parametrize("count", [4, 300])
+def test_a_server_that_refuses_everything_is_given_up_and_asked_anew_when_it_is_put_right(
+    server: Teacher, tmp_path: Path, count: int
+) -> None:
+    many = many_questions(count)
+    server.refuses = set(range(count))
+    teacher = {"type": "endpoint", "base_url": server.url, "max_concurrency": 4}
+    stage = TeachStage.build({"teacher": teacher}, "test")
+    with pytest.raises(EngineError, match=r"refused every question.*against our rules.*--resume"):
+        run_teach(stage, teacher_model="", questions=many, run=tmp_path, policy=no_policy)
+    assert len(server.asked) < 30
+    server.refuses = set()
+    run_teach(stage, teacher_model="", questions=many, run=tmp_path, policy=no_policy)
+    assert len(read_traces(tmp_path)) == count
+
+
+def test_a_server_that_refuses_everything_from_some_question_on_is_given_up(
+    server: Teacher, tmp_path: Path
+) -> None:
+    many = many_questions(300)
+    server.refuses = set(range(50, 300))
+    teacher = {"type": "endpoint", "base_url": server.url, "max_concurrency": 4}
+    stage = TeachStage.build({"teacher": teacher}, "test")
+    with pytest.raises(EngineError, match="refused the last 10 questions"):
+        run_teach(stage, teacher_model="", questions=many, run=tmp_path, policy=no_policy)
+    refused = set(server.questions()) & server.refuses
+    assert len(refused) < 30
+    server.refuses = refused
+    run_teach(stage, teacher_model="", questions=many, run=tmp_path, policy=no_policy)
+    assert max(server.questions().values()) == 1, "going on leaves them out"
+    assert len(read_traces(tmp_path)) == 300 - len(refused)
 
 
 def test_a_kill_costs_the_line_that_was_being_written(server: Teacher, tmp_path: Path) -> None:
@@ -227,10 +316,10 @@ def test_a_run_keeps_what_was_paid_for_and_goes_on(server: Teacher, tmp_path: Pa
         "stages": [{"type": "teach", "teacher": endpoint}],
     }  # fmt: skip
     run = RunConfig.build(values, "test")
-    server.refuses = {4}
+    server.fails = {4}
     with pytest.raises(EngineError, match="no more credit"):
         run_recipe(run, tmp_path / "run")
-    server.refuses = set()
+    server.fails = set()
     before = server.questions()
     run_recipe(run, tmp_path / "run", resume=True)
     assert server.questions() - before == {4: 1}
@@ -265,7 +354,9 @@ def test_drawing_stops_once_enough_pass_the_filters(server: Teacher, tmp_path: P
     assert Counter(row.sample_id for row in found.rows) == {"q2": 2, "q4": 2}
 
 
-def test_a_teacher_that_cannot_see_reads_a_description(server: Teacher, tmp_path: Path) -> None:
+def test_a_teacher_that_cannot_see_reads_a_description(
+    server: Teacher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = (TraceRow(sample_id="q2", response="<observe>two</observe>", grammar="think_answer",
                      caption="two dots"),)  # fmt: skip
     known = TraceSet(rows, {sample.id: sample for sample in QUESTIONS})
@@ -274,6 +365,8 @@ def test_a_teacher_that_cannot_see_reads_a_description(server: Teacher, tmp_path
         hint={"text": "Hint: {caption}", "of_traces": {"source": "last"}},
     )  # fmt: skip
     assert [row.sample_id for row in found.rows] == ["q2"], "others have no description"
+    assert "3 of 4 questions do not have what the hint 'Hint: {caption}' speaks of" in caplog.text
+    assert read_json(tmp_path / "traces.json")["without_hint"] == 3
     assert server.asked[0]["images"] == 0
     assert "Hint: two dots" in server.asked[0]["text"]
     assert found.sample(found.rows[0]).images, "the picture is learnt all the same"
@@ -285,7 +378,6 @@ def test_a_hint_about_what_nobody_wrote_is_refused(server: Teacher, tmp_path: Pa
 
 
 def test_nothing_answered_as_wanted_is_refused(server: Teacher, tmp_path: Path) -> None:
-    server.refuses = set()
     even = [q for q in QUESTIONS if int(q.id[1:]) % 2 == 0]
     values = {"teacher": {"type": "endpoint", "base_url": server.url}, "ask_if_greedy": "wrong"}
     stage = TeachStage.build(values, "test")

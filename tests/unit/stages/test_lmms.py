@@ -14,9 +14,10 @@ from judge_server import models
 from observe_r1.cli.main import call
 from observe_r1.config.evaluation import Evaluation
 from observe_r1.config.rollout import Sampling
-from observe_r1.errors import DataError
+from observe_r1.errors import DataError, EngineError
 from observe_r1.stages.engines import engine_config, open_engine
 from observe_r1.stages.lmms import Answers, Request, encode_visual, task_sampling
+from observe_r1.types import Completion, RolloutGroup
 
 TAGGED = "<observe>two dots</observe><think>so\n\nthree or two</think><answer>2</answer>"
 OWN = Sampling(temperature=0.9, max_new_tokens=64)
@@ -58,6 +59,27 @@ def test_answers_of_another_model_or_to_another_prompt_are_asked_anew(tmp_path):
         assert len(server.asked_policy) == 3  # the last was known
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["model"] for row in rows] == ["a", "b", "a"]
+
+
+def test_a_refused_question_of_a_task_costs_no_answer_to_another_one(tmp_path):
+    class Refusing:
+        calls = 0
+
+        def generate(self, samples_P, **settings):
+            self.calls += 1
+            return [
+                RolloutGroup(sample=s, completions_G=(), refused="too long.")
+                if s.id == "task-test-1"
+                else RolloutGroup(sample=s, completions_G=(Completion(text=TAGGED),))
+                for s in samples_P
+            ]
+
+    engine, path = Refusing(), tmp_path / "answers.jsonl"
+    answers = Answers(engine, Evaluation(name="task", batch_size=4), path)
+    with pytest.raises(EngineError, match=r"refused a question of the task: too long\."):
+        answers.answer([request(n) for n in range(4)])
+    assert len(answers.answer([request(n) for n in (0, 2, 3)])) == 3
+    assert engine.calls == 1, "they had been paid for"
 
 
 def test_a_response_without_tags_is_scored_as_it_is(tmp_path):

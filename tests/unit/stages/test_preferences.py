@@ -112,6 +112,17 @@ def test_pairs_are_of_one_question_and_in_order() -> None:
     assert len(make_pairs(stage(), chosen, rejected)) == 2
 
 
+def test_what_finds_no_counterpart_is_counted(caplog: Any) -> None:
+    chosen = side({0: ["a", "b", "c"], 1: ["d"], 2: ["e"]})
+    rejected = side({0: ["y", "z"], 3: ["w"]})
+    assert len(make_pairs(stage(pairs_per_question=2), chosen, rejected)) == 2
+    assert "of 3 questions with a chosen and 2 with a rejected trace 1 have both" in caplog.text
+    assert "3 traces are left out" in caplog.text, "d, e and w; c by pairs_per_question"
+    caplog.clear()
+    make_pairs(stage(), side({0: ["a", "b"]}), side({0: ["y"]}))
+    assert not caplog.text
+
+
 def test_pairs_of_equal_texts_are_left_out_and_all_equal_is_refused(caplog: Any) -> None:
     chosen, rejected = side({0: ["a"], 1: ["b"]}), side({0: ["a"], 1: ["c"]})
     (pair,) = make_pairs(stage(), chosen, rejected)
