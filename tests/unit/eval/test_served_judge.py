@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "end_to_end"))
 from judge_server import Models, models
 
 from observe_r1.endpoints import EndpointClient
+from observe_r1.errors import EngineError
 from observe_r1.eval.benchmarks import get_benchmark
 from observe_r1.eval.benchmarks.judge import ServedJudge
 from observe_r1.types import Sample
@@ -58,6 +59,25 @@ def test_replies_that_cannot_be_read_are_counted_and_wrong(tmp_path):
     with models("") as server:
         verdicts, unclear = judged(server, "mathvista", [(gold, "nothing is said")], tmp_path)
     assert (verdicts, unclear) == ([False], 1)
+
+
+def test_a_response_the_judges_server_refuses_is_unclear_and_the_others_are_judged(tmp_path):
+    facts = {"answer": "blue", "answer_type": "text"}
+    gold = question(answer="B", metadata=facts)
+    asked = [(gold, "I say blue"), (gold, "I say something vile")]
+    with models("") as server:
+        server.refuses = "vile"
+        assert judged(server, "mathvista", asked, tmp_path) == ([True, False], 1)
+        assert judged(server, "mathvista", asked, tmp_path) == ([True, False], 1)
+        assert len(server.asked_judge) == 2  # the second time all of it was known
+
+
+def test_a_judge_whose_server_refuses_everything_ends_the_scoring(tmp_path):
+    with models("") as server:
+        server.refuses = "Response"
+        with pytest.raises(EngineError, match="refused every question"):
+            judged(server, "mathvista", [(question(), "I say blue")], tmp_path)
+    assert not (tmp_path / "judged.jsonl").exists()
 
 
 def test_a_hostile_response_stays_data(tmp_path):

@@ -13,14 +13,17 @@ Verdicts are kept beside the predictions as they come, so that a judge is never 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from observe_r1.endpoints import ChatRequest, EndpointClient, user_message
+from observe_r1.errors import RefusedError
 from observe_r1.eval.benchmarks.base import Benchmark, said
 from observe_r1.eval.benchmarks.letters import option_letters, pick_option
 from observe_r1.records import append_rows, read_rows
+from observe_r1.rollout.refusals import Refusals
 from observe_r1.text import format_question
 from observe_r1.types import Sample
 
@@ -104,6 +107,7 @@ class ServedJudge:
         self.client = client
         self.memory = memory
         self.num_unclear = 0
+        self._refusals = Refusals("judging")
 
     @property
     def model(self) -> str:
@@ -197,7 +201,16 @@ class ServedJudge:
             ChatRequest(messages=(user_message(prompt),), max_tokens=64, temperature=0.0)
             for prompt in prompts
         ]
-        return [reply.text.strip() for reply in self.client.chat_many(requests)]
+        replies = [""] * len(requests)  # of one that is refused nothing can be read
+        with closing(self.client.chat_each(requests)) as found:
+            for place, reply in found:
+                if isinstance(reply, RefusedError):
+                    self._refusals.note(str(reply))
+                else:
+                    self._refusals.note("")
+                    replies[place] = reply.text.strip()
+        self._refusals.check(at_end=True)
+        return replies
 
 
 def _key(sample: Sample, response: str) -> str:
