@@ -37,7 +37,7 @@ def locate_model(model: str) -> str:
         )
     for weights in sorted(folder.glob("*.safetensors")):
         _refuse_broken(weights)
-    return str(folder)
+    return str(folder.resolve() if folder.is_symlink() else folder)  # ``latest`` moves on
 
 
 def latest_checkpoint_of(run: Path) -> Path | None:

@@ -31,6 +31,7 @@ def test_a_run_folder_means_its_latest_checkpoint(tmp_path):
     write_weights(checkpoints / "step-000004")
     (checkpoints / "latest").symlink_to("step-000004")
     assert locate_model(str(tmp_path / "run")).endswith("checkpoints/step-000004")
+    assert locate_model(str(checkpoints / "latest")) == str(checkpoints / "step-000004")
 
 
 def test_answers_of_a_run_are_recorded_under_its_checkpoint(tmp_path, monkeypatch):
