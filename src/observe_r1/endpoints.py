@@ -243,9 +243,9 @@ class EndpointClient:
                     yield places[call], error
                 else:
                     failure = failure or error
-                    _cancel(calls)
+                    cancel_waiting(calls)
         finally:
-            _cancel(calls)
+            cancel_waiting(calls)
         if failure is not None:
             raise failure
 
@@ -334,7 +334,7 @@ def _as_they_end(calls: Sequence[Future[ChatReply]]) -> Iterator[Future[ChatRepl
         yield ended.get()
 
 
-def _cancel(calls: Iterable[Future[ChatReply]]) -> None:
+def cancel_waiting(calls: Iterable[Future[Any]]) -> None:
     """Calls that have begun or ended stay as they are."""
     for call in calls:
         call.cancel()

@@ -25,7 +25,6 @@ from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.errors import DataError, RunError
 from observe_r1.records import (
     append_rows,
-    cut_torn_line,
     read_json,
     read_rows,
     to_line,
@@ -157,7 +156,6 @@ class ProbeStore:
         try:
             _check_identity(folder / IDENTITY, identity)
             self._path = folder / ROLLOUTS
-            cut_torn_line(self._path)
             self._counts = RowCounts(read_probe(folder))
         except BaseException:  # Ctrl-C too: the lock must not outlive a store that is not open
             self.close()

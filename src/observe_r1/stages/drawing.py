@@ -13,8 +13,8 @@ question that the server refuses is kept what came, and it is not asked again in
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from observe_r1.config.traces import PLACEHOLDER, Hint, only_built_in
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.data.trace_filters import RowFilter
 from observe_r1.data.traces import TraceRow, TraceSet
+from observe_r1.endpoints import cancel_waiting
 from observe_r1.errors import ConfigError, DataError, EngineError, RefusedError
 from observe_r1.grading import grade
 from observe_r1.probe.store import ProbeRow, ProbeStore, Stage
@@ -350,9 +351,9 @@ class Drawer:
                         self.refusals.note("" if row.completions else row.refused)
                         yield [row]
                     if len(failures) > MAX_FAILURES or self.refusals.are_too_many:
-                        _cancel(calls)  # those that have begun come to their end
+                        cancel_waiting(calls)  # those that have begun come to their end
             finally:
-                _cancel(calls)
+                cancel_waiting(calls)
 
     def _call(self, samples: Sequence[Sample], stage: Stage, count: int) -> list[ProbeRow]:
         rounds = [self.store.next_round(stage, sample.id) for sample in samples]
@@ -390,11 +391,6 @@ class Drawer:
             completions=tuple(found[place] for place in range(count) if place in found),
             refused=refused, asked=asked,
         )  # fmt: skip
-
-
-def _cancel(calls: Iterable[Future[ProbeRow]]) -> None:
-    for call in calls:
-        call.cancel()
 
 
 def _graded(completion: Completion, sample: Sample, extract: Any) -> ProbedCompletion:

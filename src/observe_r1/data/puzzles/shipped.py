@@ -43,9 +43,9 @@ def held_out(
     in_vain = 0
     for item in stream(families, seed, "held_out") if count else ():
         if not levels or item.level in levels:
-            before, sample = len(samples), item.sample()
-            samples.setdefault((sample.question, sample.images), sample)
-            in_vain = 0 if len(samples) > before else in_vain
+            sample = item.sample()
+            if (content := (sample.question, sample.images)) not in samples:
+                samples[content], in_vain = sample, 0
         if len(samples) == count:
             break
         in_vain += 1

@@ -204,11 +204,9 @@ class ServedJudge:
         replies = [""] * len(requests)  # of one that is refused nothing can be read
         with closing(self.client.chat_each(requests)) as found:
             for place, reply in found:
-                if isinstance(reply, RefusedError):
-                    self._refusals.note(str(reply))
-                else:
-                    self._refusals.note("")
-                    replies[place] = reply.text.strip()
+                is_refused = isinstance(reply, RefusedError)
+                self._refusals.note(str(reply) if is_refused else "")
+                replies[place] = "" if is_refused else reply.text.strip()
         self._refusals.check(at_end=True)
         return replies
 
