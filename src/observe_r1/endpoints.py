@@ -14,14 +14,15 @@ import random
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from functools import partial
 from typing import Any, Self
 
 import httpx
 
+from observe_r1.calls import Calls
 from observe_r1.errors import EngineError, RefusedError
 
 IMAGE_MARKER = "<image>"
@@ -229,25 +230,30 @@ class EndpointClient:
         if not requests:
             return
         _ = self.model, self.plain_sampling  # asked once, not by every thread
-        calls = [self._threads().submit(self.chat, request) for request in requests]
-        places = {call: place for place, call in enumerate(calls)}
+        calls = Calls(
+            self._threads(),
+            (partial(self._placed, place, request) for place, request in enumerate(requests)),
+            at_once=self._max_concurrency,
+        )
         failure: BaseException | None = None
         try:
-            for call in _as_they_end(calls):
-                if failure is not None and call.cancelled():
-                    continue
+            for call in calls:
                 error = call.exception()
                 if error is None:
-                    yield places[call], call.result()
-                elif isinstance(error, RefusedError):
-                    yield places[call], error
+                    yield call.result()
                 else:
                     failure = failure or error
-                    cancel_waiting(calls)
+                    calls.stop()
         finally:
-            cancel_waiting(calls)
+            calls.stop()
         if failure is not None:
             raise failure
+
+    def _placed(self, place: int, request: ChatRequest) -> tuple[int, ChatReply | RefusedError]:
+        try:
+            return place, self.chat(request)
+        except RefusedError as error:
+            return place, error
 
     def _threads(self) -> ThreadPoolExecutor:
         """As many threads as requests may be on their way, for all callers together."""
@@ -322,22 +328,6 @@ class EndpointClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _as_they_end(calls: Sequence[Future[ChatReply]]) -> Iterator[Future[ChatReply]]:
-    """Each call once. ``as_completed`` would bring a cancelled one only when a thread has got to
-    it, which may be after everything that other callers are waiting for; here it comes at once."""
-    ended: SimpleQueue[Future[ChatReply]] = SimpleQueue()
-    for call in calls:
-        call.add_done_callback(ended.put)
-    for _ in calls:
-        yield ended.get()
-
-
-def cancel_waiting(calls: Iterable[Future[Any]]) -> None:
-    """Calls that have begun or ended stay as they are."""
-    for call in calls:
-        call.cancel()
 
 
 def _read_reply(answer: Mapping[str, Any]) -> ChatReply:

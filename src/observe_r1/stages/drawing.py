@@ -14,10 +14,12 @@ question that the server refuses is kept what came, and it is not asked again in
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from observe_r1.calls import Calls
 from observe_r1.config.rollout import Sampling
 from observe_r1.config.sample import SampleStage
 from observe_r1.config.teach import TeachStage
@@ -25,7 +27,6 @@ from observe_r1.config.traces import PLACEHOLDER, Hint, only_built_in
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.data.trace_filters import RowFilter
 from observe_r1.data.traces import TraceRow, TraceSet
-from observe_r1.endpoints import cancel_waiting
 from observe_r1.errors import ConfigError, DataError, EngineError, RefusedError
 from observe_r1.grading import grade
 from observe_r1.probe.store import ProbeRow, ProbeStore, Stage
@@ -338,11 +339,10 @@ class Drawer:
                 yield self._call(samples[begin : begin + size], stage, count)
             return
         with ThreadPoolExecutor(self.workers) as pool:
-            calls = [pool.submit(self._call_server, sample, stage, count) for sample in samples]
+            tasks = (partial(self._call_server, sample, stage, count) for sample in samples)
+            calls = Calls(pool, tasks, at_once=self.workers)
             try:
-                for call in as_completed(calls):
-                    if call.cancelled():
-                        continue
+                for call in calls:
                     error = call.exception()
                     if isinstance(error, EngineError):
                         failures.append(error)
@@ -351,9 +351,9 @@ class Drawer:
                         self.refusals.note("" if row.completions else row.refused)
                         yield [row]
                     if len(failures) > MAX_FAILURES or self.refusals.are_too_many:
-                        cancel_waiting(calls)  # those that have begun come to their end
+                        calls.stop()  # those that have begun come to their end
             finally:
-                cancel_waiting(calls)
+                calls.stop()
 
     def _call(self, samples: Sequence[Sample], stage: Stage, count: int) -> list[ProbeRow]:
         rounds = [self.store.next_round(stage, sample.id) for sample in samples]
