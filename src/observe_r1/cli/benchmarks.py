@@ -35,14 +35,14 @@ OfficialScoring = Callable[[Path, JudgeAt | None], dict[str, Any]]
 
 
 def open_benchmark(
-    name: str, source: str | None, limit: int | None
+    name: str, source: str | None, limit: int | None, shrink_images_to: int | None = None
 ) -> "tuple[str, list[Sample], OfficialScoring]":
     """The benchmark's name, its questions, and what scores an evaluation's folder its own way."""
     from observe_r1.eval.benchmarks import get_benchmark
     from observe_r1.eval.benchmarks.reading import read_benchmark
 
     benchmark = get_benchmark(name)
-    reading = read_benchmark(benchmark, source, limit)
+    reading = read_benchmark(benchmark, source, limit, shrink_images_to)
     say(f"{benchmark.title}: {reading.num_rows} rows, adapter {benchmark.adapter.status}")
     for reason, count in reading.left_out.items():
         complain(f"WARNING: {count} rows are left out of every number: {reason}")

@@ -69,6 +69,13 @@ Endpoints = Annotated[
         help="OpenAI-compatible servers, sharing the work; OPENAI_API_KEY is sent.",
     ),
 ]
+ShrinkImages = Annotated[
+    int | None,
+    typer.Option(
+        "--shrink-images-to", min=1, metavar="PIXELS",
+        help="Scale larger pictures down to so many pixels; 1,000,000 are some 1,300 tokens.",
+    ),
+]  # fmt: skip
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many rows.")]
 Rollouts = Annotated[int, typer.Option(min=1, help="Reasoned rollouts a sample.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest rollout.")]
@@ -89,6 +96,7 @@ def import_(
     split_specials: Annotated[
         bool, typer.Option("--split-specials", help="Split control tokens instead of rejecting.")
     ] = False,
+    shrink_images_to: ShrinkImages = None,
     max_prompt_tokens: Annotated[int, typer.Option(min=1, help="Longest prompt.")] = 8192,
     tokenizer: Annotated[
         str | None, typer.Option(help="A model whose tokenizer counts; estimated without.")
@@ -105,6 +113,7 @@ def import_(
     config = ImportConfig(
         overlaps="keep" if keep_overlaps else "exclude",
         special_tokens="split" if split_specials else "reject",
+        shrink_images_to=shrink_images_to,
         max_prompt_tokens=max_prompt_tokens,
         limit=limit,
     )
@@ -228,6 +237,7 @@ def build(
     ] = True,
     size: Size = None,
     unsolved: Annotated[str, typer.Option(help="hold, keep or drop.")] = "hold",
+    shrink_images_to: ShrinkImages = None,
     limit: Limit = None,
     seed: Seed = 0,
     force: Force = False,
@@ -250,7 +260,8 @@ def build(
     )  # fmt: skip
     arranging = LadderConfig.build({"size": size, "unsolved": unsolved}, "the ladder")
     request = ImportRequest(
-        source=source, adapter=adapter, config=ImportConfig(limit=limit), columns=column or [],
+        source=source, adapter=adapter, columns=column or [],
+        config=ImportConfig(limit=limit, shrink_images_to=shrink_images_to),
         images=images, against=against or [], seed=seed,
     )  # fmt: skip
     samples, options = out / "samples", request.options(out)

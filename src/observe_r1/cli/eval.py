@@ -40,6 +40,7 @@ def eval_command(
     samples: options.Samples = 8,
     greedy: options.Greedy = True,
     limit: options.Limit = None,
+    shrink_images_to: options.ShrinkImages = None,
     grammar: options.GrammarName = None,
     extract: options.Extract = None,
     system_prompt: options.SystemPrompt = None,
@@ -66,11 +67,12 @@ def eval_command(
         "seed": seed,
     }  # fmt: skip
     if benchmark is not None and benchmark.startswith(lmms.PREFIX):
+        _refuse_to_shrink(shrink_images_to, "lmms-eval prepares its pictures itself")
         task = benchmark.removeprefix(lmms.PREFIX)
         finish(_with_lmms(task, model, answering, given, out, source, limit), json)
         return
     reader = JudgeAt(judge, judge_model, judge_key_variable) if judge else None
-    asked = _questions(data, benchmark, source, limit, judged=reader is not None)
+    asked = _questions(data, benchmark, source, limit, shrink_images_to, judged=reader is not None)
     plan = _plan(model, answering.name, asked.name, samples, greedy, given)
     sharing = _sharing(store, shard, out, batch_size, answering)
     say(f"{model} on {asked.name}: {len(asked.questions)} questions, {_what_is_drawn(plan)}")
@@ -189,8 +191,9 @@ def _answer(
 
 
 def _questions(
-    data: str | None, benchmark: str | None, source: str | None, limit: int | None, *, judged: bool
-) -> Asked:
+    data: str | None, benchmark: str | None, source: str | None, limit: int | None,
+    shrink_images_to: int | None, *, judged: bool,
+) -> Asked:  # fmt: skip
     from observe_r1.errors import ConfigError
     from observe_r1.stages.questions import PUZZLES, load_held_out
 
@@ -200,7 +203,8 @@ def _questions(
             "mathvision): that is what the model is asked."
         )
     if benchmark is not None:
-        return Asked(*open_benchmark(benchmark, source, limit))
+        return Asked(*open_benchmark(benchmark, source, limit, shrink_images_to))
+    _refuse_to_shrink(shrink_images_to, "give it to 'data import', which stores them like that")
     if judged:
         raise ConfigError(
             "--judge reads answers for benchmarks whose own scoring asks a language model; those "
@@ -209,6 +213,13 @@ def _questions(
     assert data is not None  # one of the two was given
     name = PUZZLES if data == PUZZLES else Path(data).resolve().name
     return Asked(_as_folder_name(name), load_held_out(data, limit))
+
+
+def _refuse_to_shrink(pixels: int | None, reason: str) -> None:
+    from observe_r1.errors import ConfigError
+
+    if pixels is not None:
+        raise ConfigError(f"--shrink-images-to is for the files of a --benchmark: {reason}.")
 
 
 def _as_folder_name(name: str) -> str:

@@ -19,6 +19,13 @@ Source = Annotated[
     typer.Option(help="The benchmark's files: a folder, a file, or a hub name."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many questions.")]
+ShrinkImages = Annotated[
+    int | None,
+    typer.Option(
+        "--shrink-images-to", min=1, metavar="PIXELS",
+        help="Scale the benchmark's larger pictures down, as they were for training.",
+    ),
+]  # fmt: skip
 TrainingData = Annotated[
     str | None, typer.Option(help="Look for the questions in this training data first.")
 ]

@@ -108,11 +108,11 @@ def picture_hash(image: bytes) -> int:
     """The 256-bit difference hash of an encoded picture."""
     from PIL import Image
 
+    from observe_r1.pictures import as_seen
+
     with Image.open(io.BytesIO(image)) as picture:
         picture.draft("L", (68, 64))  # JPEG: decode no larger than needed
-        flat = Image.new("RGBA", picture.size, "white")
-        flat.alpha_composite(picture.convert("RGBA"))
-        values = flat.convert("L").resize((17, 16), Image.Resampling.BOX).tobytes()
+        values = as_seen(picture).convert("L").resize((17, 16), Image.Resampling.BOX).tobytes()
     bits = 0
     for row in range(16):
         for column in range(16):

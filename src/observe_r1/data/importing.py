@@ -23,7 +23,7 @@ from observe_r1.data.checking import checked_gold, checked_text, place_images
 from observe_r1.data.contamination import Fingerprints, Overlap
 from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow
-from observe_r1.data.sources.pictures import Pictures
+from observe_r1.data.sources.pictures import PLACES, Pictures
 from observe_r1.data.store import SampleWriter
 from observe_r1.errors import DataError
 from observe_r1.records import to_line, write_atomic, write_json
@@ -44,6 +44,10 @@ class ImportConfig(Config):
 
     max_image_pixels: int = Field(default=50_000_000, ge=1)
     """Larger pictures are rejected by their header, before they are decoded."""
+
+    shrink_images_to: int | None = Field(default=None, ge=1)
+    """Pictures with more pixels are scaled down to so many and stored like that. Those whose answer
+    is a place in the picture stay as they are: the answer counts in their pixels."""
 
     max_image_bytes: int = Field(default=50_000_000, ge=1)
     """Largest encoded picture."""
@@ -163,8 +167,9 @@ class _Import:
         self.count_tokens = count_tokens
         self.report = ImportReport()
         self.pictures = Pictures(
-            max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes
-        )
+            max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes,
+            shrink_to=config.shrink_images_to,
+        )  # fmt: skip
         self.overlaps: list[dict[str, Any]] = []
         """The samples that were kept although a benchmark holds them, and what they repeat."""
         self._ids: set[str] = set()
@@ -197,7 +202,10 @@ class _Import:
             raw.answer, placed_options, raw.kind, self.config.max_answer_words
         )
         folders = self.image_folders + found.folders
-        images = [self.pictures.load(reference, folders) for reference in raw.images]
+        images = [
+            self.pictures.load(reference, folders, may_shrink=kind not in PLACES)
+            for reference in raw.images
+        ]
         sample = Sample(
             id="",
             question=question,

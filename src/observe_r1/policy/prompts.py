@@ -193,8 +193,10 @@ def open_image(data: bytes, sample_id: str) -> Any:
     """Decode one picture; PIL is imported late because only images need it."""
     from PIL import Image, UnidentifiedImageError
 
+    from observe_r1.pictures import as_seen
+
     try:
-        return Image.open(BytesIO(data)).convert("RGB")
+        return as_seen(Image.open(BytesIO(data)))
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"An image of sample '{sample_id}' cannot be opened: {error}.") from None
 

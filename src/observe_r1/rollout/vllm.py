@@ -142,7 +142,7 @@ class VLLMEngine:
                 f"Sample '{sample.id}' has a prompt of {len(ids)} tokens; with "
                 f"max_new_tokens = {sampling.max_new_tokens} that is more than the {room} that "
                 "vLLM has room for. Raise engine.max_model_length or engine.memory_share, ask for "
-                "fewer new tokens, or use smaller images."
+                "fewer new tokens, or use smaller images (--shrink-images-to of 'data import')."
             )
         return ids
 

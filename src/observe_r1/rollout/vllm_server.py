@@ -161,7 +161,7 @@ class VLLMServerEngine:
                 f"Sample '{sample.id}' has a prompt of {len(ids)} tokens; with max_new_tokens = "
                 f"{sampling.max_new_tokens} that is more than the {self.room} that the server has "
                 "room for. Start it with a larger --max-model-len, ask for fewer new tokens, or "
-                "use smaller images."
+                "use smaller images (--shrink-images-to of 'data import')."
             )
         return ids
 

@@ -29,6 +29,7 @@ def check_fit(
             raise DataError(
                 f"Sample '{sample.id}' has a prompt of {length} tokens, {len(sample.images)} "
                 f"image(s) included; with sampling.max_new_tokens = {new} that is {needed}, more "
-                f"than {what} ({min(limit, budget)}). Use smaller images, fewer new tokens, a "
-                "larger budget, or leave the question out; nothing is truncated silently."
+                f"than {what} ({min(limit, budget)}). Use smaller images ('observe-r1 data import "
+                "… --shrink-images-to PIXELS'), fewer new tokens, a larger budget, or leave the "
+                "question out; nothing is truncated silently."
             )

@@ -166,6 +166,8 @@ def encode_visual(visual: Any, task: str) -> bytes:
     """A task's picture as PNG; videos and sounds are refused."""
     from PIL import Image
 
+    from observe_r1.pictures import as_seen
+
     if isinstance(visual, str) and Path(visual).is_file():
         visual = _open(visual, task)
     if not isinstance(visual, Image.Image):
@@ -174,7 +176,7 @@ def encode_visual(visual: Any, task: str) -> bytes:
             "seen here. Choose a task about pictures."
         )
     buffer = io.BytesIO()
-    visual.convert("RGB").save(buffer, format="PNG")
+    as_seen(visual).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -159,11 +159,40 @@ def test_other_picture_formats_become_png_and_known_ones_stay_as_they_are(tmp_pa
     assert second.images[0].startswith(b"\x89PNG")
 
 
+def test_larger_pictures_are_scaled_down_when_that_is_wished(tmp_path):
+    photo, drawing, small = picture(1, (400, 100), "JPEG"), picture(2, (100, 400)), picture(3)
+    rows = [row(n, images=[image]) for n, image in enumerate([photo, drawing, small])]
+    import_all(tmp_path, rows, shrink_images_to=10_000)
+    first, second, third = (sample.images[0] for sample in read_samples(tmp_path))
+    assert (Image.open(io.BytesIO(first)).size, first[:3]) == ((200, 50), b"\xff\xd8\xff")
+    assert (Image.open(io.BytesIO(second)).size, second[:4]) == ((50, 200), b"\x89PNG")
+    assert third == small
+
+
+@pytest.mark.parametrize(("kind", "side"), [("point", 300), ("number", 100)])
+def test_a_picture_keeps_its_size_where_the_answer_counts_in_its_pixels(tmp_path, kind, side):
+    answer = "3, 4" if kind == "point" else "3"
+    found = row(1, images=[picture(4, (300, 300))], answer=answer, kind=kind)
+    import_all(tmp_path, [found], name="ladder", shrink_images_to=10_000)
+    (sample,) = read_samples(tmp_path)
+    assert (sample.kind, Image.open(io.BytesIO(sample.images[0])).size) == (kind, (side, side))
+
+
+def test_a_palette_with_a_see_through_colour_is_stored_as_everyone_reads_it(tmp_path):
+    drawing = Image.new("P", (20, 20))
+    drawing.putpalette([0, 0, 0, 255, 0, 0])
+    buffer = io.BytesIO()
+    drawing.save(buffer, format="PNG", transparency=0)
+    import_all(tmp_path, [row(1, images=[buffer.getvalue()])])
+    (sample,) = read_samples(tmp_path)
+    assert Image.open(io.BytesIO(sample.images[0])).mode == "RGBA"
+
+
 def test_a_picture_is_decoded_once_however_often_it_occurs(tmp_path):
     pictures = Pictures(max_pixels=10**6, max_bytes=10**6)
     checks = []
     real = pictures._check
-    pictures._check = lambda data: checks.append(1) or real(data)
+    pictures._check = lambda *given: checks.append(1) or real(*given)
     for _ in range(5):
         pictures.load(picture(1), [tmp_path])
     assert len(checks) == 1

@@ -1,7 +1,10 @@
 """Prompts as the model reads them, and rows made of them."""
 
+from io import BytesIO
+
 import pytest
 import torch
+from PIL import Image
 
 import fakes
 from observe_r1.errors import ConfigError, DataError, ModelError
@@ -16,7 +19,7 @@ from observe_r1.policy.load import (
 )
 from observe_r1.policy.pack import pack_group, split_group
 from observe_r1.policy.pieces import bundled, piece_masks
-from observe_r1.policy.prompts import PromptEncoder, chat_messages, image_blocks
+from observe_r1.policy.prompts import PromptEncoder, chat_messages, image_blocks, open_image
 from observe_r1.policy.self_check import packing_is_exact
 
 
@@ -51,6 +54,19 @@ def test_the_cache_of_prompts_forgets_the_oldest(policy) -> None:
     first = encode(fakes.sample(0), "look")
     encode(fakes.sample(1), "look")
     assert encode(fakes.sample(0), "look") is not first
+
+
+def test_a_picture_is_seen_upright_and_on_white() -> None:
+    """As servers show it: black lines on nothing are no black square."""
+    lines = Image.new("RGBA", (40, 20), (0, 0, 0, 0))
+    lines.putpixel((0, 0), (0, 0, 0, 255))
+    lines.getexif()[0x0112] = 6  # to be turned clockwise by a quarter
+    stored = BytesIO()
+    lines.save(stored, format="PNG", exif=lines.getexif())
+    seen = open_image(stored.getvalue(), "sketch")
+    assert (seen.mode, seen.size) == ("RGB", (20, 40))
+    assert seen.getpixel((19, 0)) == (0, 0, 0)
+    assert seen.getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_a_picture_that_cannot_be_opened_is_refused(policy) -> None:

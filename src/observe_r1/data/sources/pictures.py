@@ -1,12 +1,14 @@
 """A picture from wherever a row keeps it → checked, encoded bytes. Each is decoded once.
 
-PNG, JPEG and WebP stay as they are; anything else that Pillow reads becomes PNG. The size is read
-from the header and refused before a decompression bomb could unfold.
+PNG, JPEG and WebP stay as they are; anything else that Pillow reads becomes PNG, and what has more
+pixels than is wished is scaled down. The size is read from the header and refused before a
+decompression bomb could unfold.
 """
 
 import base64
 import binascii
 import io
+import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,9 +19,12 @@ from typing import Any
 from PIL import Image
 
 from observe_r1.data.sources.base import BadRow
+from observe_r1.pictures import as_seen, is_see_through
 
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+PLACES = {"point", "box"}
+"""Kinds of answers that count in pixels: their pictures keep their size."""
 _REMEMBERED = 4096
 _BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "UklGR")
 """How JPEG, PNG and WebP begin in base64: no path begins like that."""
@@ -35,19 +40,21 @@ class Pictures:
         png = pictures.load("images/4.jpg", [folder])
     """
 
-    def __init__(self, *, max_pixels: int, max_bytes: int) -> None:
+    def __init__(self, *, max_pixels: int, max_bytes: int, shrink_to: int | None = None) -> None:
+        """Pictures over ``max_pixels`` are refused, those over ``shrink_to`` pixels scaled down."""
         self.max_pixels = max_pixels
         self.max_bytes = max_bytes
-        self._checked: OrderedDict[bytes, bytes | BadRow] = OrderedDict()
+        self.shrink_to = shrink_to
+        self._checked: OrderedDict[tuple[bytes, bool], bytes | BadRow] = OrderedDict()
 
-    def load(self, reference: Any, folders: Sequence[Path]) -> bytes:
+    def load(self, reference: Any, folders: Sequence[Path], *, may_shrink: bool = True) -> bytes:
         """The encoded picture; BadRow with the reason where there is none to be had."""
         data = self._read(reference, folders)
         if len(data) > self.max_bytes:
             raise BadRow("image too large", f"{len(data):,} bytes")
-        key = sha256(data).digest()
+        key = (sha256(data).digest(), may_shrink)
         if key not in self._checked:
-            self._checked[key] = self._check(data)
+            self._checked[key] = self._check(data, self.shrink_to if may_shrink else None)
             if len(self._checked) > _REMEMBERED:
                 self._checked.popitem(last=False)
         verdict = self._checked[key]
@@ -98,7 +105,7 @@ class Pictures:
                 raise BadRow("image missing", f"{name[:100]!r}: {error}") from None
         raise BadRow("image path leaves its folder" if left else "image missing", name[:200])
 
-    def _check(self, data: bytes) -> bytes | BadRow:
+    def _check(self, data: bytes, shrink_to: int | None) -> bytes | BadRow:
         """Empty when the bytes are fine as they are, other bytes when encoded anew, or why not."""
         try:
             with warnings.catch_warnings():
@@ -111,7 +118,9 @@ class Pictures:
                     if max(width, height) > _LARGEST_RATIO * min(width, height):
                         return BadRow("image too narrow", f"{width} × {height} pixels")
                     picture.load()
-                    return b"" if picture.format in KEPT_FORMATS else _encode(picture)
+                    if shrink_to is not None and width * height > shrink_to:
+                        return _shrink(picture, shrink_to)
+                    return b"" if _is_understood_alike(picture) else _encode(picture)
         except Image.DecompressionBombError as error:  # Pillow refuses these by itself
             return BadRow("image too large", str(error).partition(",")[0])
         except Image.UnidentifiedImageError:
@@ -126,10 +135,26 @@ def _spellings(path: Path) -> list[Path]:
     return [Path(f"{path}{ending}").resolve() for ending in endings]
 
 
+def _shrink(picture: Image.Image, num_pixels: int) -> bytes:
+    """At most so many pixels at the same proportions; a photo stays one, all else becomes PNG."""
+    seen = as_seen(picture)
+    scale = math.sqrt(num_pixels / (seen.width * seen.height))
+    size = (max(1, int(seen.width * scale)), max(1, int(seen.height * scale)))
+    small = seen.resize(size, Image.Resampling.LANCZOS)
+    if picture.format == "JPEG":
+        buffer = io.BytesIO()
+        small.save(buffer, format="JPEG", quality=95)
+        return buffer.getvalue()
+    return _encode(small)
+
+
 def _encode(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    mode = (
-        "RGBA" if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info else "RGB"
-    )
-    picture.convert(mode).save(buffer, format="PNG")
+    picture.convert("RGBA" if is_see_through(picture) else "RGB").save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _is_understood_alike(picture: Image.Image) -> bool:
+    """Readers agree on these; of a palette with a see-through colour some show that colour."""
+    is_plain = picture.mode == "RGBA" or not is_see_through(picture)
+    return picture.format in KEPT_FORMATS and is_plain

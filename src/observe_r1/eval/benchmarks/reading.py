@@ -9,7 +9,7 @@ from observe_r1.data.checking import checked_gold, place_images
 from observe_r1.data.open_source import open_source
 from observe_r1.data.sources.base import BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow, find_rows
-from observe_r1.data.sources.pictures import Pictures
+from observe_r1.data.sources.pictures import PLACES, Pictures
 from observe_r1.errors import DataError
 from observe_r1.eval.benchmarks.base import Benchmark
 from observe_r1.types import Sample
@@ -31,9 +31,14 @@ class Reading:
     """Rows that cannot be asked, by reason: they are in no average."""
 
 
-def read_benchmark(benchmark: Benchmark, source: str | None, limit: int | None = None) -> Reading:
+def read_benchmark(
+    benchmark: Benchmark,
+    source: str | None,
+    limit: int | None = None,
+    shrink_images_to: int | None = None,
+) -> Reading:
     """The questions of a local file or folder, or of the hub."""
-    pictures = Pictures(max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES)
+    pictures = Pictures(max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, shrink_to=shrink_images_to)
     samples: dict[str, Sample] = {}
     left_out: Counter[str] = Counter()
     num_rows = 0
@@ -91,7 +96,10 @@ def _to_sample(
 ) -> Sample:
     question, options, order = place_images(raw.question, raw.options, len(raw.images))
     answer, kind = checked_gold(raw.answer, options, raw.kind, MAX_ANSWER_WORDS)
-    images = [pictures.load(reference, found.folders) for reference in raw.images]
+    images = [
+        pictures.load(reference, found.folders, may_shrink=kind not in PLACES)
+        for reference in raw.images
+    ]
     return Sample(
         id=f"{benchmark.name}-{raw.id}",
         question=question,

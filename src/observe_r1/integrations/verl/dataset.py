@@ -22,6 +22,7 @@ from observe_r1.data.verl_rows import sample_of
 from observe_r1.errors import ConfigError
 from observe_r1.integrations.verl.live import LIVE
 from observe_r1.integrations.verl.plan import plan_path, read_plan
+from observe_r1.pictures import as_seen
 from observe_r1.types import Sample
 
 PICTURES = ("images", "prompt")
@@ -121,7 +122,7 @@ class CurriculumDataset(RLHFDataset):
 def _decoded(part: Mapping[str, Any]) -> Image.Image:
     image = part.get("image")
     picture = image if isinstance(image, Image.Image) else Image.open(BytesIO(part["bytes"]))
-    return picture.convert("RGB")
+    return as_seen(picture)
 
 
 def _as_list(files: Any) -> list[str]:

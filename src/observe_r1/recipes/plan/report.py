@@ -157,10 +157,11 @@ def overrides_of(plan: Plan, stage: RLStage) -> list[str]:
     return found
 
 
+_SMALLER = "use smaller images (--shrink-images-to of 'data import')"
 ADVICE = {
     "decode": "Decoding takes longest: lower max_new_tokens, or let more GPUs share the prompts.",
-    "prompts": "Prompts take longest: use smaller images.",
-    "encode images": "Encoding images takes longest: use smaller images.",
+    "prompts": f"Prompts take longest: {_SMALLER}.",
+    "encode images": f"Encoding images takes longest: {_SMALLER}.",
     "forward": "The update takes longest: switch gradient checkpointing off where memory allows, "
     "or let more GPUs share the rows.",
     "backward": "The update takes longest: freeze the vision tower, train adapters, or let more "
