@@ -19,8 +19,8 @@ from observe_r1.errors import DataError, EngineError, RunError
 from observe_r1.eval.scores import Scores, compute_scores
 from observe_r1.grading import grade
 from observe_r1.records import append_rows, read_json, read_rows, to_line, write_atomic, write_json
+from observe_r1.refusals import Refusals
 from observe_r1.rollout.base import RolloutEngine
-from observe_r1.rollout.refusals import Refusals
 from observe_r1.text import parse_response, system_prompt
 from observe_r1.types import Completion, RolloutGroup, Sample
 

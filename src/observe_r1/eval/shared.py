@@ -19,8 +19,8 @@ from observe_r1.eval.run import (
     store_rows,
 )  # fmt: skip
 from observe_r1.eval.scores import Scores
+from observe_r1.refusals import Refusals
 from observe_r1.rollout.base import RolloutEngine
-from observe_r1.rollout.refusals import Refusals
 from observe_r1.shared import Block, BlockRows, Bucket, SharedWork, ShareSettings
 from observe_r1.types import Sample
 

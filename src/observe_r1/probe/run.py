@@ -21,8 +21,8 @@ from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.errors import EngineError
 from observe_r1.grading import Grade, grade
 from observe_r1.probe.store import ProbeRow, ProbeRows, Stage, question_hash, refuse_changed
+from observe_r1.refusals import Refusals
 from observe_r1.rollout.base import RolloutEngine
-from observe_r1.rollout.refusals import Refusals
 from observe_r1.text import system_prompt
 from observe_r1.types import RolloutGroup, Sample
 

@@ -28,8 +28,8 @@ from observe_r1.probe.store import (
     to_json,
 )  # fmt: skip
 from observe_r1.records import read_json, to_line, write_json
+from observe_r1.refusals import Refusals
 from observe_r1.rollout.base import RolloutEngine
-from observe_r1.rollout.refusals import Refusals
 from observe_r1.shared import Block, BlockRows, Bucket, SharedWork, ShareSettings, WorkSummary
 from observe_r1.types import Sample
 

@@ -30,9 +30,9 @@ from observe_r1.data.traces import TraceRow, TraceSet
 from observe_r1.errors import ConfigError, DataError, EngineError, RefusedError
 from observe_r1.grading import grade
 from observe_r1.probe.store import ProbeRow, ProbeStore, Stage
+from observe_r1.refusals import Refusals
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.endpoint import EndpointEngine
-from observe_r1.rollout.refusals import Refusals
 from observe_r1.rollout.sampling import stable_seed
 from observe_r1.stages.replies import WaitingReplies
 from observe_r1.text import format_question, parse_response, system_prompt

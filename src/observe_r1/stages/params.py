@@ -3,7 +3,6 @@
 weights ─▶ operation ─▶ operation ─▶ checkpoints/step-000000
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from observe_r1.errors import ConfigError
 from observe_r1.policy.family import part_of
 from observe_r1.policy.load import load_weights_of, resolve_model
 from observe_r1.records import append_rows
+from observe_r1.rollout.sampling import stable_seed
 from observe_r1.stages.weight_files import compare_shapes, refuse_other_shapes
 from observe_r1.train.recorder import METRICS
 from observe_r1.train.state import (
@@ -66,8 +66,7 @@ def run_params(
 def seed_of(stage: ParamsStage, place: int) -> int:
     """Dice of an operation's own. Stages of a run share one seed, and noise drawn from that would
     be the weights an earlier stage began with: no fresh ones, but a pull back to the start."""
-    said = f"{stage.seed}/{stage.name}/{place}"
-    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:7], "big")
+    return stable_seed(stage.seed, stage.name, place)
 
 
 def named_models(operation: Merge) -> tuple[str, ...]:

@@ -106,9 +106,32 @@ def test_a_failing_request_is_sent_again_and_then_stops_the_run(monkeypatch) -> 
         assert judge(server)(attempt(RIGHT)) == 1.0
     with serving(503) as server:
         scoring = Scoring(rewards=(judge(server, attempts=2),))
-        message = "reward 'judge' on sample 'counting-7'.*failed 2 times. Last: HTTP 503"
+        message = "reward 'judge' on sample 'counting-7'.*after 2 tries: .*: status 503"
         with pytest.raises(EngineError, match=message):
             scored([RIGHT], scoring)
+
+
+def test_a_question_that_the_server_refuses_is_an_unclear_verdict() -> None:
+    with serving("yes", 400, "yes") as server:
+        reward = judge(server, unclear=0.25)
+        assert [reward(attempt(RIGHT)) for _ in range(3)] == [1.0, 0.25, 1.0]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_server_that_refuses_everything_stops_the_run(before: int) -> None:
+    with serving(*["yes"] * before, 422) as server:
+        reward = judge(server)
+        with pytest.raises(EngineError, match=r"the judge at .* refused (every|the last 10)"):
+            for _ in range(100):
+                reward(attempt(RIGHT))
+        assert len(server.requests) == before + 10
+
+
+def test_a_wrong_key_stops_the_run_at_once() -> None:
+    with serving(401) as server:
+        with pytest.raises(EngineError, match=r"the judge at .*status 401"):
+            judge(server)(attempt(RIGHT))
+        assert len(server.requests) == 1
 
 
 def test_the_key_is_read_from_the_variable_that_is_named(monkeypatch) -> None:

@@ -19,7 +19,7 @@ from observe_r1.data.traces import TraceRow, TraceSet, read_traces
 from observe_r1.errors import ConfigError, DataError, EngineError
 from observe_r1.policy.load import load_policy
 from observe_r1.records import read_json, read_rows
-from observe_r1.rollout.refusals import MOST_IN_A_ROW
+from observe_r1.refusals import MOST_IN_A_ROW
 from observe_r1.stages.pipeline import run_recipe
 from observe_r1.stages.sample import run_sample
 from observe_r1.stages.scoring import measure_perplexity

@@ -23,7 +23,7 @@ from observe_r1.errors import RefusedError
 from observe_r1.eval.benchmarks.base import Benchmark, said
 from observe_r1.eval.benchmarks.letters import option_letters, pick_option
 from observe_r1.records import append_rows, read_rows
-from observe_r1.rollout.refusals import Refusals
+from observe_r1.refusals import Refusals
 from observe_r1.text import format_question
 from observe_r1.types import Sample
 
