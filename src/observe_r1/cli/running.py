@@ -87,10 +87,13 @@ def _total_steps(run: "RunConfig") -> int | None:
 
 
 def _how_to_go_on(run: "RunConfig", out: Path) -> str:
+    from observe_r1.stages.pipeline import CONFIG, load_run_config
+
+    if not (out / CONFIG).exists():
+        return "It had not begun, so nothing was kept. Give the same command again."
+    begun = load_run_config(out)  # with the checkpoint, where the model is another run
     settings = " ".join((run.recipe, *run.overrides))
-    command = f"observe-r1 train {settings} --model {run.model} --data {run.data} --out {out}"
+    command = f"observe-r1 train {settings} --model {begun.model} --data {run.data} --out {out}"
     if run.preset != "full":
         command += f" --preset {run.preset}"
-    if not out.is_dir():
-        return "It had not begun, so nothing was kept. Give the same command again."
     return f"Everything up to the last checkpoint is in {out}. Go on with:\n  {command} --resume"

@@ -55,12 +55,16 @@ def locate_and_name(model: str) -> tuple[str, str]:
     Example:
         locate_and_name("runs/a")[1] == "runs/a/checkpoints/step-000120@5d2f1c7a"
     """
-    pinned = _pin(model)
+    pinned = pin_checkpoint(model)
     return locate_model(pinned), _name_of_weights(pinned)
 
 
-def _pin(model: str) -> str:
-    """The checkpoint that a run folder or a link means now; what does not move is left as it is."""
+def pin_checkpoint(model: str) -> str:
+    """The checkpoint that a run folder or a link means now; what does not move is left as it is.
+
+    Example:
+        pin_checkpoint("runs/a") == "runs/a/checkpoints/step-000120"
+    """
     folder = Path(model).expanduser()
     latest = latest_checkpoint_of(folder)
     if model == TINY or (latest is None and not folder.is_symlink()):

@@ -30,7 +30,7 @@ from observe_r1.stages.environment import environment, is_main_process, now
 from observe_r1.stages.handover import Handover, stage_folders
 from observe_r1.stages.locks import only_one
 from observe_r1.stages.measure import prepare_held_out
-from observe_r1.stages.models import locate_model
+from observe_r1.stages.models import locate_model, pin_checkpoint
 from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
 from observe_r1.stages.run_stage import Notify, Work, run_stage
@@ -78,6 +78,8 @@ def run_recipe(
     notify: Notify = lambda stage, step, total, metrics: None,
 ) -> Path:
     """Run every stage of a recipe; returns the folder of the last checkpoint."""
+    # A run that it starts from may go on meanwhile; references and adapters are of what was begun.
+    run = run.model_copy(update={"model": pin_checkpoint(run.model)})
     settle_launch()  # before anyone, a tracker say, asks Accelerate for the processes
     samples = load_questions(run.data)
     held_out = prepare_held_out(run.heldout, samples, run.data)
@@ -233,7 +235,8 @@ def _identity(run: RunConfig, out: Path) -> dict[str, Any]:
         stage.name: stage.model_dump(mode="json", exclude={*LIMITS, *still.get(stage.name, ())})
         for stage in run.stages
     }
-    return {"recipe": run.recipe, "model": run.model, "data": run.data, **stages}
+    model = pin_checkpoint(run.model)
+    return {"recipe": run.recipe, "model": model, "data": run.data, **stages}
 
 
 def still_free(stage: Stage, folder: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+import fakes
 from observe_r1.config.run import Budget, RunConfig
 from observe_r1.data.store import write_samples
 from observe_r1.data.traces import read_traces
@@ -93,6 +94,31 @@ def test_a_resumed_run_may_be_longer_but_not_another(tmp_path):
     assert "rl.loss.clip_low: 0.2 then, 0.1 now" in str(found.value)
     with pytest.raises(RunError, match="another data"):
         check_can_start(make_run(data="other"), tmp_path, resume=True)
+
+
+def link_latest(run, step: str) -> None:
+    checkpoints = run / "checkpoints"
+    fakes.save_tiny(checkpoints / step)
+    (checkpoints / "latest").unlink(missing_ok=True)
+    (checkpoints / "latest").symlink_to(step)
+
+
+def test_a_run_that_starts_from_another_stays_with_the_checkpoint_it_began_with(tmp_path):
+    other = tmp_path / "other"
+    link_latest(other, "step-000004")
+    stage = {"type": "params", "operations": [{"type": "shrink_perturb"}]}
+    values = {
+        "recipe": "test", "preset": "full", "model": str(other), "data": "puzzles",
+        "stages": [stage],
+    }  # fmt: skip
+    run, out = RunConfig.build(values, "test"), tmp_path / "run"
+    run_recipe(run, out)
+    assert load_run_config(out).model == f"{other}/checkpoints/step-000004"
+    check_can_start(run, out, resume=True)
+    link_latest(other, "step-000008")
+    with pytest.raises(RunError, match=r"model: .*step-000004 then, .*step-000008 now"):
+        check_can_start(run, out, resume=True)
+    check_can_start(load_run_config(out), out, resume=True)
 
 
 def write_traces(tmp_path, resume: bool = False, **settings) -> None:
