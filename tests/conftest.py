@@ -1,9 +1,19 @@
 """What several tests need."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+with suppress(ImportError):  # the environment of vLLM is without it, and so are its tests
+    from hypothesis import HealthCheck, settings
+
+    # A moment in which the machine does something else is no fault of a test.
+    settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("patient")
 
 
 @pytest.fixture

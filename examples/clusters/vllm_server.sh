@@ -41,7 +41,7 @@ alive() { kill -0 "$1" 2> /dev/null; }
 server='' trainer='' weights=''
 end() {
     trap '' INT TERM
-    for group in $trainer $server; do
+    for group in ${trainer:-${!:-}} $server; do    # $! while what it started has no name yet
         kill -TERM -- "-$group" 2> /dev/null || true
         for _ in {1..60}; do alive "$group" || break; sleep 1; done
         kill -KILL -- "-$group" 2> /dev/null || true   # what has outlived its parent

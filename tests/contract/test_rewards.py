@@ -76,7 +76,7 @@ def test_every_reward_and_setting_is_described(name: str) -> None:
         assert field == "type" or info.description, f"{name}.{field} has no docstring"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=80), name=st.sampled_from(NAMES))
 def test_the_total_is_the_sum_of_the_named_parts(text: str, name: str) -> None:
     sample = Sample(id="s", question="?", answer="3", kind="number")

@@ -153,7 +153,7 @@ def test_settings_round_trip(name):
     assert type(transform).model_validate(transform.model_dump(mode="json")) == transform
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     name=st.sampled_from(NAMES),
     text=st.lists(

@@ -31,7 +31,8 @@ SMALL = (
     "rl.max_steps=6", "rl.save_every=2", "rl.prompts_per_step=4", "rl.group_size=4",
     "rl.sampling.max_new_tokens=24",
 )  # fmt: skip
-PEER_MINUTES = "0.2"
+IMPATIENT, PATIENT = "0.2", "5"
+"""Minutes that hosts wait for one another."""
 BOUND_SECONDS = 120
 """How long the host that is left may take to end, the launcher's own patience included."""
 
@@ -39,7 +40,9 @@ BOUND_SECONDS = 120
 class Host:
     """One of the two machines: a launcher and what it starts."""
 
-    def __init__(self, config: str, rank: int, port: int, out: Path, *options: str) -> None:
+    def __init__(
+        self, config: str, rank: int, port: int, out: Path, *options: str, minutes: str = PATIENT
+    ) -> None:
         command = [
             sys.executable, "-m", "accelerate.commands.launch",
             "--config_file", str(CLUSTERS / f"{config}.yaml"), "--num_processes", "2",
@@ -48,7 +51,7 @@ class Host:
             "--data", "puzzles", "--model", "tiny", "--out", str(out), *SMALL, *options,
         ]  # fmt: skip
         self.log = out.with_name(f"{out.name}-{rank}-{time.monotonic_ns()}.log")
-        environment = os.environ | {"OBSERVE_R1_PEER_MINUTES": PEER_MINUTES, "HF_HUB_OFFLINE": "1"}
+        environment = os.environ | {"OBSERVE_R1_PEER_MINUTES": minutes, "HF_HUB_OFFLINE": "1"}
         with open(self.log, "wb") as file:
             self.launcher = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
 
@@ -67,11 +70,11 @@ class Host:
         return self.log.read_text(errors="replace")
 
 
-def start(config: str, out: Path, *options: str) -> list[Host]:
+def start(config: str, out: Path, *options: str, minutes: str = PATIENT) -> list[Host]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    return [Host(config, rank, port, out, *options) for rank in range(2)]
+    return [Host(config, rank, port, out, *options, minutes=minutes) for rank in range(2)]
 
 
 def wait_for_steps(hosts: list[Host], run: Path, steps: int) -> None:
@@ -122,7 +125,7 @@ def test_a_lost_host_ends_the_other_and_the_run_is_resumed(
     config: str, lost: int, whole_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    hosts = start(config, run)
+    hosts = start(config, run, minutes=IMPATIENT)
     wait_for_steps(hosts, run, 3)
     hosts[lost].send(signal.SIGKILL)
     assert hosts[lost].end() == -signal.SIGKILL
@@ -140,7 +143,7 @@ def test_a_host_that_is_silent_is_waited_for_no_longer_than_told(
 ) -> None:
     """Its connections stay open, as when a machine hangs or a cable is pulled."""
     run = tmp_path / "run"
-    hosts = start("two_nodes_replicas", run)
+    hosts = start("two_nodes_replicas", run, minutes=IMPATIENT)
     wait_for_steps(hosts, run, 3)
     hosts[1].send(signal.SIGSTOP)
     try:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -40,6 +41,9 @@ class Server(ThreadingHTTPServer):
         self.bodies: list[dict[str, Any]] = []
         self.busy = 0
         self.busiest = 0
+        self.meeting: threading.Barrier | None = None
+        """Where requests wait until so many are there."""
+        self.ended = threading.Event()
         self.lock = threading.Lock()
 
     @property
@@ -67,10 +71,12 @@ class Handler(BaseHTTPRequestHandler):
             self.server.busy += 1
             self.server.busiest = max(self.server.busiest, self.server.busy)
         time.sleep(self.server.delay)
+        if self.server.meeting is not None:
+            self.server.meeting.wait()
         with self.server.lock:
             self.server.busy -= 1
         if trouble == "hang":
-            time.sleep(2)
+            self.server.ended.wait()
         elif trouble == "cut":
             self.send_response(200)
             self.send_header("Content-Length", "1000")
@@ -105,6 +111,7 @@ def serving(*plan: str, delay: float = 0.0) -> Iterator[Server]:
     try:
         yield server
     finally:
+        server.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -134,7 +141,7 @@ def test_what_may_pass_is_tried_again(trouble):
 
 
 def test_a_request_that_hangs_is_given_up_and_tried_again():
-    with serving("hang") as server, client(server, timeout_seconds=0.3) as c:
+    with serving("hang") as server, client(server, model="m", timeout_seconds=1.0) as c:
         assert c.chat(ask()).text == "seed 1"
 
 
@@ -155,18 +162,20 @@ def test_a_server_that_stays_broken_ends_with_what_to_do():
 
 
 def test_nobody_at_the_address_is_an_error_of_the_engine():
-    with serving() as server:
-        url = server.url
-    with (
-        EndpointClient([url], model="m", max_retries=1, first_wait_seconds=0.01) as c,
-        pytest.raises(EngineError, match="ConnectError"),
-    ):
-        c.chat(ask())
+    with socket.socket() as taken:  # and not listened at
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        with (
+            EndpointClient([url], model="m", max_retries=1, first_wait_seconds=0.01) as c,
+            pytest.raises(EngineError, match="ConnectError"),
+        ):
+            c.chat(ask())
 
 
 def test_no_more_requests_are_on_their_way_than_allowed():
-    with serving(delay=0.02) as server, client(server, max_concurrency=3) as c:
-        c.chat_many([ask(seed) for seed in range(20)])
+    with serving() as server, client(server, max_concurrency=3) as c:
+        server.meeting = threading.Barrier(3, timeout=60)
+        c.chat_many([ask(seed) for seed in range(21)])
     assert server.busiest == 3
 
 

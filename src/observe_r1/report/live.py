@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,14 +92,11 @@ class LiveRun:
 
     def _read(self) -> None:
         """Read what is new; a run that vanishes meanwhile stays as it was last seen."""
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(ANSWERS_FIRST)
         try:
-            self._index()
+            with _answers_first():
+                self._index()
         except (RunError, OSError):
             self._done = (0, 0)
-        finally:
-            sys.setswitchinterval(before)
 
     def _index(self) -> None:
         shown = 0
@@ -221,3 +220,27 @@ class LiveRun:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+_reading = 0
+_turns_lock = threading.Lock()
+_usual_turn = sys.getswitchinterval()
+
+
+@contextmanager
+def _answers_first() -> Iterator[None]:
+    """Short turns while any run is read: the setting is one for all threads, so the first reader
+    makes it and the last one takes it back."""
+    global _reading, _usual_turn
+    with _turns_lock:
+        if _reading == 0:
+            _usual_turn = sys.getswitchinterval()
+            sys.setswitchinterval(ANSWERS_FIRST)
+        _reading += 1
+    try:
+        yield
+    finally:
+        with _turns_lock:
+            _reading -= 1
+            if _reading == 0:
+                sys.setswitchinterval(_usual_turn)

@@ -106,7 +106,7 @@ class Claims:
                 if self._claim(name, 0):
                     return name
             self._free = self._find_free(done())  # others are at the same blocks: look again
-        return self._take_over(done())
+        return self._take_over(done)
 
     def give_back(self, name: str) -> None:
         """Let others take a block that this worker could not do; it does not try it again."""
@@ -122,18 +122,20 @@ class Claims:
             self._generations[name] = generation
         return mine
 
-    def _take_over(self, done: set[str]) -> str | None:
+    def _take_over(self, done: Callable[[], set[str]]) -> str | None:
         """Every block has been claimed: take one whose holder will not bring it."""
         newest: dict[str, int] = {}
         for claim in self._bucket.names(CLAIMS):
             name, _, generation = claim.rpartition(".")
             newest[name] = max(newest.get(name, -1), int(generation))
-        left = [n for n in self._names if n not in done and n not in self._generations]
+        known = done()
+        left = [n for n in self._names if n not in known and n not in self._generations]
         self.others_hold_some = bool(left)
         for name in left:
             held = newest.get(name, -1)
             is_free = held < 0 or self._is_given_up(f"{CLAIMS}/{name}.{held}")
-            if is_free and self._claim(name, held + 1):
+            # A holder that has ended may have brought it since, just before its end.
+            if is_free and name not in done() and self._claim(name, held + 1):
                 return name
         return None
 

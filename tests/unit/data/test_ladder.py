@@ -45,7 +45,7 @@ def test_a_smaller_ladder_has_exactly_the_papers_mix():
     assert np.abs(realised - mixing_matrix("paper", available)).max() < 0.01
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 60), min_size=9, max_size=9),
     st.sampled_from(["paper", "proportional", "none"]),

@@ -16,7 +16,7 @@ GOLDS = {
 }  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     text=st.one_of(anything, formula_like),
     kind=st.sampled_from(KINDS),
@@ -45,7 +45,7 @@ def spellings(value: Fraction) -> list[str]:
     return forms
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(value=numbers, other=numbers)
 def test_a_number_is_right_in_every_spelling_and_no_other_number_is(value, other) -> None:
     gold = str(value)
@@ -56,7 +56,7 @@ def test_a_number_is_right_in_every_spelling_and_no_other_number_is(value, other
             assert not grade(f"<answer>{spelling}</answer>", gold, kind="number").correct, spelling
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(gold=st.integers(0, 5), said=st.integers(0, 5), form=st.integers(0, 5))
 def test_an_option_is_right_by_letter_and_by_text_and_no_other_is(gold, said, form) -> None:
     options = [f"{10 * i + 3} cm" for i in range(6)]
@@ -73,7 +73,7 @@ def test_an_option_is_right_by_letter_and_by_text_and_no_other_is(gold, said, fo
     assert found.correct == (gold == said)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sets(st.integers(0, 4), min_size=2), st.sampled_from([", ", " or ", " and ", "", "/", " "])
 )
@@ -83,7 +83,7 @@ def test_two_letters_and_more_are_never_right(said, joint) -> None:
         assert not grade(f"<answer>{answer}</answer>", gold, options=list("vwxyz")).correct
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(gold=st.one_of(anything, formula_like))
 def test_a_gold_that_passes_the_check_is_right_as_its_own_answer_or_wrong_but_never_breaks(
     gold,
@@ -96,7 +96,7 @@ def test_a_gold_that_passes_the_check_is_right_as_its_own_answer_or_wrong_but_ne
     assert not grade("<answer>quokka zebra</answer>", gold, kind="text").correct or "quokka" in gold
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=anything)
 def test_what_stands_outside_the_answer_section_changes_nothing(text) -> None:
     inside = "<answer>7319</answer>"

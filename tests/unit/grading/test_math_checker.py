@@ -10,8 +10,6 @@ import pytest
 from observe_r1.grading import grade, math_checker
 from observe_r1.grading.math_checker import same_expression
 
-START_COST = 6.0
-"""Processor time of importing sympy, at most, and of the start of a second worker."""
 SLOW = "\\sin(x^{x^{x^{x}}})^{999} \\cdot \\int_0^{x^{x}} e^{t^{t}} dt"
 
 
@@ -34,14 +32,18 @@ def processor_seconds() -> float:
 
 @pytest.mark.parametrize("slow", [SLOW, "2^{10^{10}} - x", "\\binom{10^{9}}{10^{8}}"])
 def test_a_comparison_in_a_worker_thread_keeps_its_time_limit(slow: str) -> None:
-    same_expression("x+1", "1+x")
+    before = processor_seconds()
+    same_expression(
+        f"x+{len(slow)}", f"{len(slow)}+x"
+    )  # a verdict that is remembered starts nothing
+    start = processor_seconds() - before
     verdicts: list[bool] = []
     thread = threading.Thread(target=lambda: verdicts.append(same_expression("x", slow).equal))
-    before = processor_seconds()
     thread.start()
     thread.join(120)
     assert verdicts == [False]
-    assert processor_seconds() - before < 2.2 + START_COST
+    used = processor_seconds() - before - start
+    assert used < 2.2 + 3 * start, "more than its time and the start of two workers"
 
 
 def test_many_threads_share_the_workers() -> None:

@@ -1,12 +1,11 @@
 """The faults of the authors' released checker and format rule (B6 to B16), each shown to be absent."""
 
-import time
-
 import pytest
 
 from observe_r1.errors import DataError
 from observe_r1.grading import check_gold, grade
 from observe_r1.text import parse_response
+from pace import times_as_long
 
 
 def is_right(answer: str, gold: str, **settings: object) -> bool:
@@ -101,9 +100,8 @@ def test_b15_sections_are_not_blank_and_nothing_stands_around_them() -> None:
     assert well_formed(first, "think_observe_answer") and well_formed(last, "think_observe_answer")
 
 
-def test_b16_a_megabyte_of_tags_takes_no_time() -> None:
+def test_b16_four_times_as_many_tags_take_four_times_as_long() -> None:
     for piece in ("<think>", "<", "<observe><think><answer>", "</answer>"):
-        text = piece * (1_000_000 // len(piece))
-        start = time.process_time()
-        assert not well_formed(text)
-        assert time.process_time() - start < 0.2
+        small, large = (piece * (size // len(piece)) for size in (250_000, 1_000_000))
+        assert not well_formed(large)
+        assert times_as_long(well_formed, small, large) < 10  # were it quadratic, 16

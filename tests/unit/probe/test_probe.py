@@ -179,9 +179,25 @@ def test_refused_questions_are_no_failures_and_are_not_asked_again(tmp_path):
     assert set(engine.calls) == {("s4",)}
 
 
+class LateToRefuse(ScriptedEngine):
+    """Refuses nothing before the first eight questions are answered and stored."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(refuses=frozenset(f"s{i}" for i in range(8, 400)))
+        self.rows = store / "rollouts.jsonl"
+
+    def generate(self, samples_P, **how):
+        until = time.monotonic() + 60
+        while self.refuses & {sample.id for sample in samples_P} and time.monotonic() < until:
+            if self.rows.exists() and self.rows.read_bytes().count(b"\n") >= 8:
+                break
+            time.sleep(0.01)
+        return super().generate(samples_P, **how)
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_server_that_refuses_nearly_everything_ends_the_probe(tmp_path, workers):
-    refusing = ScriptedEngine(refuses=frozenset(f"s{i}" for i in range(8, 400)))
+    refusing = LateToRefuse(tmp_path)
     with pytest.raises(EngineError, match=r"refused the last 10 questions.*against our rules"):
         run(tmp_path, make_samples(400), refusing, direct=False, workers=workers)
     assert len(refusing.calls) < 12

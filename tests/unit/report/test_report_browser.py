@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ FLAGS = [
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
 ]  # fmt: skip
+PATIENCE = 120
+"""Seconds for what is quick where nothing else runs."""
 PHONE = {"width": 390, "height": 844}
 LAPTOP = {"width": 1280, "height": 800}
 
@@ -46,7 +49,9 @@ LAPTOP = {"width": 1280, "height": 800}
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        found = running.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE
+        )
         yield found
         found.close()
 
@@ -58,6 +63,7 @@ def opened(browser: Any) -> Iterator[Any]:
 
     def open_page(address: str, size: dict[str, int] = LAPTOP, theme: str = "light") -> Any:
         context = browser.new_context(viewport=size, color_scheme=theme)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on(
@@ -68,7 +74,7 @@ def opened(browser: Any) -> Iterator[Any]:
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(address)
-        page.wait_for_selector("html[data-ready]", state="attached", timeout=20_000)
+        page.wait_for_selector("html[data-ready]", state="attached")
         return page
 
     yield open_page
@@ -91,7 +97,8 @@ def draw_curves(page: Any) -> None:
 
 def until(page: Any, condition: str) -> None:
     """Waits for a condition in the page; Playwright's own way would need ``eval``, which is forbidden."""
-    for _ in range(200):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         if page.evaluate(condition):
             return
         page.wait_for_timeout(50)

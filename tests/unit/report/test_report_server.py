@@ -48,7 +48,8 @@ def get_json(port: int, path: str) -> dict:
 
 
 def until_indexed(port: int, name: str) -> dict:
-    for _ in range(200):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         if not get_json(port, f"/run/{name}/state")["text"]:
             return get_json(port, f"/run/{name}/payload")
         time.sleep(0.02)

@@ -11,7 +11,7 @@ from attempts import RIGHT, WRONG, attempt, scored
 
 from observe_r1.errors import ConfigError, EngineError
 from observe_r1.rewards import Scoring
-from observe_r1.rewards.judge import Judge
+from observe_r1.rewards.judge import Judge, _court
 
 
 class Answers(ThreadingHTTPServer):
@@ -60,6 +60,12 @@ def serving(*replies: str | int) -> Iterator[Answers]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_court_is_known() -> None:
+    """A server may get the port of one before it."""
+    _court.cache_clear()
 
 
 def judge(server: Answers, **settings: object) -> Judge:

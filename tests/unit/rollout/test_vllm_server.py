@@ -2,6 +2,7 @@
 refused by name."""
 
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -84,9 +85,13 @@ def url() -> Iterator[str]:
 
 
 def test_no_server_is_refused_with_the_command_that_starts_one() -> None:
-    settings = VLLMServer(base_url=f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(EngineError, match=r"no vLLM server answers.*\n.*vllm serve fake --host"):
-        VLLMServerEngine(fakes.tiny_policy(), settings)
+    with socket.socket() as taken:  # and not listened at
+        taken.bind(("127.0.0.1", 0))
+        settings = VLLMServer(base_url=f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(
+            EngineError, match=r"no vLLM server answers.*\n.*vllm serve fake --host"
+        ):
+            VLLMServerEngine(fakes.tiny_policy(), settings)
 
 
 def test_a_server_that_takes_no_weights_or_tells_other_log_probs_is_refused(

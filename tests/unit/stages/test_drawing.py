@@ -83,10 +83,8 @@ class Handler(BaseHTTPRequestHandler):
                 {"number": number, "text": text, "images": images, "system": body["messages"][0],
                  "greedy": body["temperature"] == 0}
             )  # fmt: skip
-        if (
-            number in self.server.refuses
-            and self.server.questions()[number] > self.server.replies_before
-        ):
+            is_late = self.server.questions()[number] > self.server.replies_before
+        if number in self.server.refuses and is_late:
             self.reply(400, {"error": {"message": "against our rules"}})
             return
         if number in self.server.fails:

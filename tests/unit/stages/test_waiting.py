@@ -1,14 +1,17 @@
 """What the first process does alone, and how the others wait for it."""
 
-import threading
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from observe_r1.config.run import RunConfig
 from observe_r1.config.stages import RLStage
 from observe_r1.errors import RunError
+from observe_r1.shared import claims
+from observe_r1.shared.claims import Silences
 from observe_r1.stages import waiting
 from observe_r1.stages.handover import Handover
 from observe_r1.stages.waiting import alive, done_by_first
@@ -44,19 +47,33 @@ def test_the_first_process_works_and_leaves_no_sign(
 def test_the_others_wait_longer_than_their_patience_while_there_are_signs_of_life(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    as_process(monkeypatch, 1, minutes=0.4 / 60)
-    result = tmp_path / "stage" / "traces.jsonl"
+    as_process(monkeypatch, 1, minutes=1)
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    slept: list[float] = []
 
-    def first() -> None:
-        with alive(result.with_name(".alive")):
-            time.sleep(1.2)
-            result.touch()
+    def sleep(seconds: float) -> None:
+        """Most of the patience goes by; meanwhile the first process gives a sign, or ends."""
+        slept.append(seconds)
+        (folder / ".alive").write_text(str(len(slept)))
+        if len(slept) == 5:
+            (folder / "traces.jsonl").touch()
 
-    thread = threading.Thread(target=first)
-    thread.start()
-    done_by_first(lambda: pytest.fail("only the first works"), result.parent, result.name)
-    thread.join()
-    assert result.exists()
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(claims, "Silences", partial(Silences, lambda: 50.0 * len(slept)))
+    done_by_first(lambda: pytest.fail("only the first works"), folder, "traces.jsonl")
+    assert len(slept) == 5
+
+
+def test_a_sign_of_life_changes_until_the_work_ends(tmp_path: Path) -> None:
+    sign, seen = tmp_path / "stage" / ".alive", set[str]()
+    with alive(sign):
+        until = time.monotonic() + 60
+        while len(seen) < 3 and time.monotonic() < until:
+            seen |= {sign.read_text()} if sign.exists() else set()
+            time.sleep(0.01)
+    assert len(seen) >= 3
+    assert not sign.exists()
 
 
 def test_silence_ends_the_others_with_what_to_do(

@@ -1,13 +1,12 @@
 """Reading tagged responses: what is well formed, and what exactly is wrong."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observe_r1.errors import ConfigError
 from observe_r1.text import GRAMMARS, last_section, parse_response, system_prompt
+from pace import times_as_long
 
 WELL_FORMED = {
     "observe_think_answer": "<observe>a</observe>\n<think>b</think>\n<answer>3</answer>\n",
@@ -128,11 +127,13 @@ def test_an_unknown_grammar_is_named_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     "piece", ["<", "<think>", "</think>", "<think", "<answer>1</answer>", "\u200b", " ", "a <"]
 )
-def test_a_megabyte_of_hostile_text_is_scanned_in_an_instant(piece: str) -> None:
-    text = "<think>" + piece * (1_000_000 // len(piece.encode())) + "</think>"
-    start = time.process_time()
-    parse_response(text, "observe_think_answer")
-    assert time.process_time() - start < 0.2  # 50 ms on a quiet machine
+def test_hostile_text_of_four_times_the_length_takes_four_times_as_long(piece: str) -> None:
+    small, large = (
+        "<think>" + piece * (size // len(piece.encode())) + "</think>"
+        for size in (250_000, 1_000_000)
+    )
+    longer = times_as_long(lambda text: parse_response(text, "observe_think_answer"), small, large)
+    assert longer < 10  # were it quadratic, 16
 
 
 pieces = st.lists(
@@ -143,7 +144,7 @@ pieces = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=pieces, name=st.sampled_from(list(GRAMMARS)))
 def test_whatever_is_called_well_formed_is_rebuilt_from_its_sections(text: str, name: str) -> None:
     response = parse_response(text, name)

@@ -157,8 +157,6 @@ LONG: dict[str, Any] = {
 def test_a_process_that_is_killed_goes_on_without_a_trace(model: str, tmp_path: Path) -> None:
     """SIGKILL at a moment that nobody chose, twice; each time at most one step is done again."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    last = stage(6, **LONG)
-    run_rl(last, model=model, samples=SAMPLES, run=whole)
     for wanted in (2, 4):
         command = [sys.executable, __file__, model, str(killed), str(torch.get_num_threads())]
         process = subprocess.Popen(command)
@@ -169,7 +167,9 @@ def test_a_process_that_is_killed_goes_on_without_a_trace(model: str, tmp_path: 
         process.wait()
         saved = latest_checkpoint(killed)
         assert saved is not None and steps_done(killed) - int(saved.name[-6:]) <= 1
+    last = stage(steps_done(killed) + 2, **LONG)
     run_rl(last, model=model, samples=SAMPLES, run=killed, resume=True)
+    run_rl(last, model=model, samples=SAMPLES, run=whole)
     assert_equal_runs(whole, killed)
 
 

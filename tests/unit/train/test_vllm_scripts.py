@@ -111,8 +111,12 @@ class Machine:
 
     def is_tidy(self) -> bool:
         """Nothing of the server is left, nor of the weights it was given."""
-        left = [process for process in self.server["processes"] if is_running(process)]
-        return not left and not any((self.folder / "memory").iterdir())
+        until = time.monotonic() + 30  # a process that was killed is there until it is scheduled
+        while any(map(is_running, self.server["processes"])):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        return not any((self.folder / "memory").iterdir())
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_frank_wolfe_finds_the_point_of_least_norm() -> None:
     assert min_norm_weights(identity) == pytest.approx([1 / 3] * 3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.floats(-3, 3), min_size=4, max_size=4), min_size=3, max_size=5))
 def test_no_objective_opposes_the_point_of_least_norm(vectors) -> None:
     gram = [[sum(x * y for x, y in zip(a, b, strict=True)) for b in vectors] for a in vectors]
@@ -117,7 +117,7 @@ def test_no_objective_opposes_the_point_of_least_norm(vectors) -> None:
     assert all(value >= norm - 1e-3 * max(1.0, abs(norm)) for value in along)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))
 def test_advantages_of_a_group_sum_to_zero_and_equal_rewards_give_exactly_zero(rewards) -> None:
     group = scored([False] * len(rewards), parts_G=[{"r": value} for value in rewards])
