@@ -31,6 +31,7 @@ class Calls(Generic[T]):
         self._waiting = iter(tasks)
         self._on_their_way: set[Future[T]] = set()
         self._ended: SimpleQueue[Future[T]] = SimpleQueue()
+        self._is_stopped = False
         for _ in range(at_once):
             self._begin_next()
 
@@ -40,13 +41,13 @@ class Calls(Generic[T]):
             # may be after everything that others have given to the pool; here it comes at once.
             call = self._ended.get()
             self._on_their_way.discard(call)
-            if not call.cancelled():
+            if not (self._is_stopped and call.cancelled()):
                 yield call
             self._begin_next()
 
     def stop(self) -> None:
         """Begin no more; those that a thread has got to come to their end."""
-        self._waiting = iter(())
+        self._is_stopped, self._waiting = True, iter(())
         for call in tuple(self._on_their_way):
             call.cancel()
 

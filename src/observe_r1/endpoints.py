@@ -26,7 +26,6 @@ from observe_r1.calls import Calls
 from observe_r1.errors import EngineError, RefusedError
 
 IMAGE_MARKER = "<image>"
-_WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
 _ABOUT_THE_REQUEST = {400, 413, 422}
 """A question that is too long, breaks a provider's rules or holds a bad picture: others may pass.
 Servers refuse a wrong setting or an unknown model with 400 too; that only many refusals tell."""
@@ -287,7 +286,7 @@ class EndpointClient:
             response = self._http.request(method, url, json=body)
         except httpx.TransportError as error:  # refused, reset, timed out, cut off
             return f"{url}: {type(error).__name__} {error}".rstrip()
-        if response.status_code in _WORTH_RETRYING:
+        if _may_pass(response.status_code):
             return f"{url}: status {response.status_code}"
         if response.status_code != 200:
             about_request = body is not None and response.status_code in _ABOUT_THE_REQUEST
@@ -299,7 +298,11 @@ class EndpointClient:
             answer = response.json()
         except ValueError:
             return f"{url}: the answer is not JSON"
-        return answer if isinstance(answer, dict) else f"{url}: the answer is not a JSON object"
+        if not isinstance(answer, dict):
+            return f"{url}: the answer is not a JSON object"
+        if body is not None and not answer.get("choices"):  # an error under another status
+            return f"{url}: the answer has no choices: {str(answer)[:400]}"
+        return answer
 
     def _wait_seconds(self, attempt: int) -> float:
         """Doubles from try to try; a random half of it keeps many clients from marching in step."""
@@ -328,6 +331,11 @@ class EndpointClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _may_pass(status: int) -> bool:
+    """Busy, overloaded, restarting, or a proxy that cannot reach it; 501 says "never"."""
+    return status in (408, 409, 425, 429) or (status >= 500 and status != 501)
 
 
 def _read_reply(answer: Mapping[str, Any]) -> ChatReply:

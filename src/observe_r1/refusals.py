@@ -27,14 +27,19 @@ class Refusals:
         self.are_too_many = False
         """Once they were, they stay so: answers that were on their way do not change it."""
         self.last = ""
-        self._in_a_row = 0
+        self._in_a_row: set[str] = set()
+        """The questions that were refused since the last answer."""
 
-    def note(self, refused: str) -> None:
-        """Of one question the server's words; empty where it answered."""
+    def note(self, refused: str, question: str | None = None) -> None:
+        """Of one call the server's words; empty where it answered. Calls about the same
+        ``question`` count once; without it each is about another."""
         self.last = refused or self.last
         self.has_answers |= not refused
-        self._in_a_row = self._in_a_row + 1 if refused else 0
-        self.are_too_many |= self._in_a_row >= MOST_IN_A_ROW
+        if refused:
+            self._in_a_row.add(question or str(len(self._in_a_row)))
+        else:
+            self._in_a_row.clear()
+        self.are_too_many |= len(self._in_a_row) >= MOST_IN_A_ROW
 
     def check(self, *, at_end: bool = False) -> None:
         """Raise where it makes no sense to go on: nearly everything is refused, or, at the end of

@@ -72,7 +72,7 @@ Endpoints = Annotated[
 ShrinkImages = Annotated[
     int | None,
     typer.Option(
-        "--shrink-images-to", min=1, metavar="PIXELS",
+        "--shrink-images-to", min=784, metavar="PIXELS",
         help="Scale larger pictures down to so many pixels; 1,000,000 are some 1,300 tokens.",
     ),
 ]  # fmt: skip

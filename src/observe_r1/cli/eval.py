@@ -64,7 +64,7 @@ def eval_command(
     given = {
         "grammar": grammar, "extract": extract, "system_prompt": system_prompt,
         "temperature": temperature, "max_new_tokens": max_new_tokens, "batch_size": batch_size,
-        "seed": seed,
+        "seed": seed, "shrink_images_to": shrink_images_to,
     }  # fmt: skip
     if benchmark is not None and benchmark.startswith(lmms.PREFIX):
         _refuse_to_shrink(shrink_images_to, "lmms-eval prepares its pictures itself")

@@ -22,7 +22,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="At most so many question
 ShrinkImages = Annotated[
     int | None,
     typer.Option(
-        "--shrink-images-to", min=1, metavar="PIXELS",
+        "--shrink-images-to", min=784, metavar="PIXELS",
         help="Scale the benchmark's larger pictures down, as they were for training.",
     ),
 ]  # fmt: skip

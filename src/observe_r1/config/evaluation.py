@@ -43,6 +43,9 @@ class Evaluation(Config):
     seed: int = 0
     """Start of the sampler's random numbers."""
 
+    shrink_images_to: int | None = None
+    """Pixels that a benchmark's larger pictures were scaled down to; None: as published."""
+
     @property
     def answers_per_question(self) -> int:
         return 1 if self.greedy else self.samples

@@ -20,6 +20,9 @@ _SPECIAL = re.compile(
     r"|<(?:bos|eos|pad|unk|mask|video|audio|image_pad|video_pad|image_soft_token|fake_token_around_image"
     r"|start_of_turn|end_of_turn|start_of_image|end_of_image|end_of_utterance|row_\d+_col_\d+)>"
 )
+_NUMBERS_IN_BRACKETS = re.compile(
+    r"\s*[\[({<]\s*-?\d[\d.]*(?:[\s,;()\[\]<>-]+\d[\d.]*)+\s*[\])}>]+\s*"
+)
 _NO_ANSWER = {"", "nan", "none", "null", "n/a", "?", "-"}
 
 
@@ -53,6 +56,12 @@ def place_images(
         detail = f"{len(markers)} markers and {num_images} images"
         raise BadRow("image markers do not match", detail)
     return plain[0], tuple(plain[1:]), order
+
+
+def may_count_in_pixels(kind: Kind, answer: str, options: Sequence[str]) -> bool:
+    """Whether the answer is, or may be, a place in the picture: a smaller one has it elsewhere."""
+    places = options if kind == "choice" and options else (answer,)
+    return kind in ("point", "box") or all(map(_NUMBERS_IN_BRACKETS.fullmatch, places))
 
 
 def checked_gold(

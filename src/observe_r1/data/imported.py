@@ -67,7 +67,10 @@ def imported_otherwise(
     """A line for everything that was different when the folder was imported; what an older import
     has not recorded cannot be compared."""
     there = read_json(folder / "ladder.json")
-    then = {**there, **there.get("config", {}), **there.get("options", {})}
+    config = there.get("config", {})
+    if config:  # what could not be set then was as it is where it is not set now
+        config = ImportConfig().model_dump(mode="json") | config
+    then = {**there, **config, **there.get("options", {})}
     now = {
         "source": request.source,
         **options,

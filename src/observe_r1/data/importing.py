@@ -19,11 +19,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from observe_r1.config_base import Config
-from observe_r1.data.checking import checked_gold, checked_text, place_images
+from observe_r1.data.checking import (
+    checked_gold,
+    checked_text,
+    may_count_in_pixels,
+    place_images,
+)  # fmt: skip
 from observe_r1.data.contamination import Fingerprints, Overlap
 from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow
-from observe_r1.data.sources.pictures import PLACES, Pictures
+from observe_r1.data.sources.pictures import Pictures
 from observe_r1.data.store import SampleWriter
 from observe_r1.errors import DataError
 from observe_r1.records import to_line, write_atomic, write_json
@@ -45,9 +50,10 @@ class ImportConfig(Config):
     max_image_pixels: int = Field(default=50_000_000, ge=1)
     """Larger pictures are rejected by their header, before they are decoded."""
 
-    shrink_images_to: int | None = Field(default=None, ge=1)
-    """Pictures with more pixels are scaled down to so many and stored like that. Those whose answer
-    is a place in the picture stay as they are: the answer counts in their pixels."""
+    shrink_images_to: int | None = Field(default=None, ge=784)
+    """Pictures with more pixels are scaled down to so many and stored like that. Where the answer
+    is a place in the picture, or several numbers in brackets, they keep their size: it may count in
+    their pixels."""
 
     max_image_bytes: int = Field(default=50_000_000, ge=1)
     """Largest encoded picture."""
@@ -115,6 +121,8 @@ def import_rows(
                 else:
                     log.write(to_line(outcome))
         unfinished.replace(rejected)
+        if work.pictures.num_shrunk:
+            work.report.notes["picture scaled down"] = work.pictures.num_shrunk
         if not work.report.accepted:
             raise DataError(_nothing_accepted(work.report, adapter, rejected))
     if config.overlaps == "keep":
@@ -202,8 +210,9 @@ class _Import:
             raw.answer, placed_options, raw.kind, self.config.max_answer_words
         )
         folders = self.image_folders + found.folders
+        in_pixels = may_count_in_pixels(kind, answer, placed_options)
         images = [
-            self.pictures.load(reference, folders, may_shrink=kind not in PLACES)
+            self.pictures.load(reference, folders, may_shrink=not in_pixels)
             for reference in raw.images
         ]
         sample = Sample(

@@ -36,7 +36,10 @@ def shared_evaluation(
 ) -> SharedWork:
     """This worker's part in one evaluation; a block is a batch of it."""
     refuse_twins(samples)
-    asked = config.model_dump(mode="json") | {"model": model, "questions": fingerprint(samples)}
+    # Answers begun before pictures could be scaled down have no word about it.
+    as_published = {"shrink_images_to"} if config.shrink_images_to is None else None
+    asked = config.model_dump(mode="json", exclude=as_published)
+    asked |= {"model": model, "questions": fingerprint(samples)}
     return SharedWork(
         bucket,
         identity={"work": "evaluation", **asked},

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from observe_r1.pictures import as_seen
+
 MAX_FILE_BYTES = 32 * 2**20
 MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -37,7 +39,7 @@ def shrink(path: Path, side: int) -> bytes | None:
                 if image.width * image.height > MAX_PIXELS:
                     return None
                 image.draft("RGB", (side, side))
-                small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+                small = as_seen(image)
         small.thumbnail((side, side))
         return _encode(small)
     except (

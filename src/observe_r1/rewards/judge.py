@@ -8,7 +8,6 @@ a template, and only the first word or number of the verdict counts. What its se
 import logging
 import os
 import re
-from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
@@ -59,7 +58,7 @@ class Judge(RewardConfig):
     timeout_seconds: float = Field(default=60.0, gt=0)
     """Longest wait for one verdict."""
     attempts: int = Field(default=3, ge=1)
-    """How often a failing request is sent before the run stops."""
+    """How often a request is sent, before the run stops, to a server that is busy or gone."""
     api_key_variable: str | None = None
     """Name of the environment variable that holds the API key; none is sent when unset."""
 
@@ -72,7 +71,8 @@ class Judge(RewardConfig):
             return self.without_answer
         key = self._key()
         court = _court(self.base_url, self.model, key, self.timeout_seconds, self.attempts)
-        reply = court.ask(self._fill(attempt), self.max_tokens, self.temperature)
+        question = self._fill(attempt)
+        reply = court.ask(question, attempt.sample.id, self.max_tokens, self.temperature)
         if reply is None:
             logger.warning("the judge refused a response to '%s'", attempt.sample.id)
             return self.unclear
@@ -118,11 +118,12 @@ class _Court:
         self._refusals = Refusals(f"the judge at {address}")
         self._lock = Lock()
 
-    def ask(self, question: str, max_tokens: int, temperature: float) -> str | None:
-        """The verdict; None where the server refuses this question."""
+    def ask(self, prompt: str, about: str, max_tokens: int, temperature: float) -> str | None:
+        """The verdict; None where the server refuses to read this. ``about`` is the question whose
+        completion it is: one against the server's rules is refused with all its completions."""
         from observe_r1.endpoints import ChatRequest
 
-        message = {"role": "user", "content": _encodable(question)}
+        message = {"role": "user", "content": _encodable(prompt)}
         request = ChatRequest(messages=[message], max_tokens=max_tokens, temperature=temperature)
         reply, refused = None, ""
         try:
@@ -132,22 +133,39 @@ class _Court:
         except EngineError as error:
             raise EngineError(f"the judge at {self.address}: {error}") from error
         with self._lock:
-            self._refusals.note(refused)
+            self._refusals.note(refused, about)
+            if self._refusals.are_too_many:
+                _adjourn(self)  # for whoever puts the server right and goes on in this process
             self._refusals.check()
         return reply
 
 
-@lru_cache(maxsize=16)
+_courts: dict[tuple[object, ...], _Court] = {}
+_courts_lock = Lock()
+
+
 def _court(
     address: str, model: str, api_key: str | None, timeout_seconds: float, attempts: int
 ) -> _Court:
+    """One for all threads and completions of a judge."""
     from observe_r1.endpoints import EndpointClient
 
-    client = EndpointClient(
-        [address], model=model, api_key=api_key, timeout_seconds=timeout_seconds,
-        max_retries=attempts - 1, max_concurrency=64,
-    )  # fmt: skip
-    return _Court(client, address)
+    known_by = (address, model, api_key, timeout_seconds, attempts)
+    with _courts_lock:
+        if known_by not in _courts:
+            client = EndpointClient(
+                [address], model=model, api_key=api_key, timeout_seconds=timeout_seconds,
+                max_retries=attempts - 1, first_wait_seconds=1.0, max_concurrency=64,
+                extra={"top_p": None},  # some servers want one of temperature and top_p
+            )  # fmt: skip
+            _courts[known_by] = _Court(client, address)
+        return _courts[known_by]
+
+
+def _adjourn(court: _Court) -> None:
+    with _courts_lock:
+        for known_by in [key for key, known in _courts.items() if known is court]:
+            del _courts[known_by]
 
 
 def _encodable(text: str) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 from observe_r1.errors import ModelError
@@ -73,6 +74,19 @@ def pin_checkpoint(model: str) -> str:
     while place.is_symlink():
         place = place.parent / os.readlink(place)
     return str(place)
+
+
+def keep_start(pinned: str, out: Path) -> None:
+    """Let the run that ``out`` starts from keep the checkpoint it started from: adapters and
+    references are of it. A link in that run says so, where one may be made; without it the
+    checkpoint goes when its time has come."""
+    from observe_r1.train.state import CHECKPOINTS, TRAINING, point
+
+    folder = Path(pinned).expanduser()
+    if folder.parent.name == CHECKPOINTS and (folder / TRAINING).is_dir():
+        place = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]
+        with suppress(OSError):
+            point(folder.parent.parent, f"start-of-{out.resolve().name}-{place}", folder)
 
 
 def _name_of_weights(pinned: str) -> str:

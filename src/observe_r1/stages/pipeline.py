@@ -30,7 +30,7 @@ from observe_r1.stages.environment import environment, is_main_process, now
 from observe_r1.stages.handover import Handover, stage_folders
 from observe_r1.stages.locks import only_one
 from observe_r1.stages.measure import prepare_held_out
-from observe_r1.stages.models import locate_model, pin_checkpoint
+from observe_r1.stages.models import keep_start, locate_model, pin_checkpoint
 from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
 from observe_r1.stages.run_stage import Notify, Work, run_stage
@@ -88,6 +88,7 @@ def run_recipe(
     check_can_start(run, out, resume)
     trackers = open_trackers(run, out)
     with claimed_run_folder(run, out, resume), trackers:
+        keep_start(run.model, out)
 
         def tell(stage: str, step: int, total: int | None, metrics: dict[str, float]) -> None:
             notify(stage, step, total, metrics)

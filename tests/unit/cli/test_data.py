@@ -8,6 +8,7 @@ from observe_r1.cli.main import call
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.data.store import read_samples
 from observe_r1.probe import ProbeConfig, ProbeRow, ProbeStore
+from observe_r1.records import read_json, write_json
 
 
 def last_json(capsys) -> dict:
@@ -138,6 +139,7 @@ def test_build_does_not_take_one_source_for_another(questions, tmp_path, capsys)
         (["--limit", "4"], [], "limit: 4 then, none now"),
         ([], ["--column", "id=label"], "answer=label, id=label now"),
         ([], ["--images", "pictures"], "images: none then, pictures now"),
+        ([], ["--shrink-images-to", "784"], "shrink_images_to: none then, 784 now"),
         ([], ["--against", "mathvista:m.json"], "against: none then, mathvista:m.json now"),
     ],
 )
@@ -151,6 +153,20 @@ def test_build_names_what_was_imported_otherwise(then, now, told, questions, tmp
     captured = capsys.readouterr().err
     assert told in captured and "--force" in captured and "./no/model" not in captured
     assert len(read_samples(out / "samples")) == before
+
+
+def test_an_import_from_before_a_setting_existed_had_its_default(questions, tmp_path, capsys):
+    out = tmp_path / "built"
+    build = ["data", "build", str(questions), *TABLE, "--out", str(out), *NO_MODEL]
+    assert call(build) == 2
+    history = read_json(out / "samples" / "ladder.json")
+    del history["config"]["shrink_images_to"]
+    write_json(out / "samples" / "ladder.json", history)
+    capsys.readouterr()
+    assert call(build) == 2
+    assert "./no/model" in capsys.readouterr().err
+    assert call([*build, "--shrink-images-to", "784"]) == 2
+    assert "shrink_images_to: none then, 784 now" in capsys.readouterr().err
 
 
 def test_build_sees_that_a_source_was_edited_and_that_it_was_not(questions, tmp_path, capsys):

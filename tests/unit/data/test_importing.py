@@ -16,6 +16,7 @@ from observe_r1.data.sources.files import FoundRow, find_rows
 from observe_r1.data.sources.pictures import Pictures
 from observe_r1.data.store import read_samples
 from observe_r1.errors import DataError
+from observe_r1.pictures import as_seen
 
 
 def picture(shade: int = 0, size: tuple[int, int] = (12, 12), format: str = "PNG") -> bytes:
@@ -169,23 +170,58 @@ def test_larger_pictures_are_scaled_down_when_that_is_wished(tmp_path):
     assert third == small
 
 
-@pytest.mark.parametrize(("kind", "side"), [("point", 300), ("number", 100)])
-def test_a_picture_keeps_its_size_where_the_answer_counts_in_its_pixels(tmp_path, kind, side):
-    answer = "3, 4" if kind == "point" else "3"
-    found = row(1, images=[picture(4, (300, 300))], answer=answer, kind=kind)
-    import_all(tmp_path, [found], name="ladder", shrink_images_to=10_000)
+@pytest.mark.parametrize(
+    ("changes", "side"),
+    [
+        ({"answer": "3, 4", "kind": "point"}, 300),
+        ({"answer": "[10, 20, 30, 40]"}, 300),
+        ({"answer": "(10,20),(30,40)"}, 300),
+        ({"answer": "A", "options": ["[1, 2]", "[3, 4]"]}, 300),
+        ({"answer": "A", "options": ["(1)", "(3)"]}, 100),
+        ({"answer": "3"}, 100),
+    ],
+)
+def test_a_picture_keeps_its_size_where_the_answer_may_count_in_its_pixels(tmp_path, changes, side):
+    found = row(1, images=[picture(4, (300, 300))], **changes)
+    report = import_all(tmp_path, [found], name="ladder", shrink_images_to=10_000)
     (sample,) = read_samples(tmp_path)
-    assert (sample.kind, Image.open(io.BytesIO(sample.images[0])).size) == (kind, (side, side))
+    assert Image.open(io.BytesIO(sample.images[0])).size == (side, side)
+    assert report.notes == ({"picture scaled down": 1} if side == 100 else {})
 
 
-def test_a_palette_with_a_see_through_colour_is_stored_as_everyone_reads_it(tmp_path):
+def test_pictures_that_readers_see_differently_are_stored_as_a_person_sees_them(tmp_path):
     drawing = Image.new("P", (20, 20))
     drawing.putpalette([0, 0, 0, 255, 0, 0])
+    lines = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    turned = Image.new("RGB", (20, 10), (9, 9, 9))
+    turned.getexif()[0x0112] = 6
+    frames = {"save_all": True, "append_images": [turned], "exif": turned.getexif()}
+    pictures = [
+        saved(drawing, "PNG", transparency=0), saved(lines, "PNG"),
+        saved(turned, "JPEG", exif=turned.getexif()), saved(turned, "MPO", **frames),
+    ]  # fmt: skip
+    import_all(tmp_path, [row(n, images=[image]) for n, image in enumerate(pictures)])
+    found = [Image.open(io.BytesIO(s.images[0])) for s in read_samples(tmp_path)]
+    assert [(p.format, p.mode, p.size) for p in found] == [
+        ("PNG", "RGB", (20, 20)), ("PNG", "RGB", (20, 20)),
+        ("JPEG", "RGB", (10, 20)), ("JPEG", "RGB", (10, 20)),
+    ]  # fmt: skip
+    assert [p.getpixel((3, 3)) for p in found[:2]] == [(255, 255, 255)] * 2
+    assert not any(0x0112 in p.getexif() for p in found)
+
+
+def saved(picture: Image.Image, format: str, **how) -> bytes:
     buffer = io.BytesIO()
-    drawing.save(buffer, format="PNG", transparency=0)
-    import_all(tmp_path, [row(1, images=[buffer.getvalue()])])
-    (sample,) = read_samples(tmp_path)
-    assert Image.open(io.BytesIO(sample.images[0])).mode == "RGBA"
+    picture.save(buffer, format=format, **how)
+    return buffer.getvalue()
+
+
+def test_a_broken_note_in_a_picture_is_no_note(tmp_path):
+    odd = saved(Image.new("RGB", (20, 10)), "PNG", exif=b"Exif\0\0garbage that is no header")
+    report = import_all(tmp_path, [row(1, images=[odd])], shrink_images_to=784)
+    assert report.accepted == 1
+    with Image.open(io.BytesIO(odd)) as picture:
+        assert as_seen(picture).size == (20, 10)
 
 
 def test_a_picture_is_decoded_once_however_often_it_occurs(tmp_path):

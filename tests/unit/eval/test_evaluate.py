@@ -171,6 +171,9 @@ def test_other_settings_or_questions_in_the_same_folder_are_refused(tmp_path):
     evaluate(ScriptedEngine(script), samples, Evaluation(name="x"), tmp_path, model="a")
     with pytest.raises(RunError, match="holds an evaluation with another seed"):
         evaluate(ScriptedEngine(script), samples, Evaluation(name="x", seed=1), tmp_path, model="a")
+    smaller = Evaluation(name="x", shrink_images_to=784)
+    with pytest.raises(RunError, match="another shrink_images_to"):
+        evaluate(ScriptedEngine(script), samples, smaller, tmp_path, model="a")
     with pytest.raises(RunError, match="another model"):
         evaluate(ScriptedEngine(script), samples, Evaluation(name="x"), tmp_path, model="b")
     with pytest.raises(RunError, match="another questions"):

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,7 +12,8 @@ from attempts import RIGHT, WRONG, attempt, scored
 
 from observe_r1.errors import ConfigError, EngineError
 from observe_r1.rewards import Scoring
-from observe_r1.rewards.judge import Judge, _court
+from observe_r1.rewards.attempt import Attempt
+from observe_r1.rewards.judge import Judge, _courts
 
 
 class Answers(ThreadingHTTPServer):
@@ -65,7 +67,7 @@ def serving(*replies: str | int) -> Iterator[Answers]:
 @pytest.fixture(autouse=True)
 def no_court_is_known() -> None:
     """A server may get the port of one before it."""
-    _court.cache_clear()
+    _courts.clear()
 
 
 def judge(server: Answers, **settings: object) -> Judge:
@@ -128,9 +130,30 @@ def test_a_server_that_refuses_everything_stops_the_run(before: int) -> None:
     with serving(*["yes"] * before, 422) as server:
         reward = judge(server)
         with pytest.raises(EngineError, match=r"the judge at .* refused (every|the last 10)"):
-            for _ in range(100):
-                reward(attempt(RIGHT))
+            for number in range(100):
+                reward(about(f"counting-{number}"))
         assert len(server.requests) == before + 10
+
+
+def test_a_question_that_is_refused_with_all_its_completions_is_one_question() -> None:
+    with serving(*[400] * 40, "yes") as server:
+        reward = judge(server, unclear=0.25)
+        refused = [reward(about(f"q{place % 4}")) for place in range(40)]
+        assert (refused, reward(about("q9"))) == ([0.25] * 40, 1.0)
+
+
+def test_a_server_that_was_put_right_is_believed_again_in_the_same_process() -> None:
+    with serving(*[400] * 10, "yes") as server:
+        with pytest.raises(EngineError, match="refused every question"):
+            for number in range(10):
+                judge(server)(about(f"counting-{number}"))
+        assert judge(server)(about("counting-9")) == 1.0
+
+
+def about(sample_id: str) -> Attempt:
+    """A right completion of that question."""
+    found = attempt(RIGHT)
+    return replace(found, sample=replace(found.sample, id=sample_id))
 
 
 def test_a_wrong_key_stops_the_run_at_once() -> None:

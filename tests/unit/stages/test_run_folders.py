@@ -19,6 +19,7 @@ from observe_r1.stages.pipeline import (
     run_recipe,
 )
 from observe_r1.stages.questions import content_hash, correct_length, refuse_overlap
+from observe_r1.train.state import drop_old
 from observe_r1.types import Sample
 
 
@@ -99,6 +100,7 @@ def test_a_resumed_run_may_be_longer_but_not_another(tmp_path):
 def link_latest(run, step: str) -> None:
     checkpoints = run / "checkpoints"
     fakes.save_tiny(checkpoints / step)
+    (checkpoints / step / "training").mkdir()
     (checkpoints / "latest").unlink(missing_ok=True)
     (checkpoints / "latest").symlink_to(step)
 
@@ -116,9 +118,15 @@ def test_a_run_that_starts_from_another_stays_with_the_checkpoint_it_began_with(
     assert load_run_config(out).model == f"{other}/checkpoints/step-000004"
     check_can_start(run, out, resume=True)
     link_latest(other, "step-000008")
+    drop_old(other, keep=1)
     with pytest.raises(RunError, match=r"model: .*step-000004 then, .*step-000008 now"):
         check_can_start(run, out, resume=True)
     check_can_start(load_run_config(out), out, resume=True)
+    (link,) = (other / "checkpoints").glob("start-of-run-*")
+    link.unlink()
+    drop_old(other, keep=1)
+    with pytest.raises(ModelError, match="no model folder"):
+        check_can_start(load_run_config(out), out, resume=True)
 
 
 def write_traces(tmp_path, resume: bool = False, **settings) -> None:

@@ -1,8 +1,9 @@
 """A picture from wherever a row keeps it → checked, encoded bytes. Each is decoded once.
 
-PNG, JPEG and WebP stay as they are; anything else that Pillow reads becomes PNG, and what has more
-pixels than is wished is scaled down. The size is read from the header and refused before a
-decompression bomb could unfold.
+PNG, JPEG and WebP stay as they are where every reader sees them alike. What must be turned first or
+is see-through is stored as a person sees it, what has more pixels than is wished is scaled down,
+and anything else that Pillow reads becomes PNG. The size is read from the header and refused before
+a decompression bomb could unfold.
 """
 
 import base64
@@ -19,12 +20,12 @@ from typing import Any
 from PIL import Image
 
 from observe_r1.data.sources.base import BadRow
-from observe_r1.pictures import as_seen, is_see_through
+from observe_r1.pictures import as_seen, is_as_stored
 
-KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
+PHOTOS = {"JPEG", "MPO"}
+"""MPO is what Pillow calls a JPEG of several frames, as cameras write them; the first counts."""
+KEPT_FORMATS = {"PNG", "WEBP", *PHOTOS}
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-PLACES = {"point", "box"}
-"""Kinds of answers that count in pixels: their pictures keep their size."""
 _REMEMBERED = 4096
 _BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "UklGR")
 """How JPEG, PNG and WebP begin in base64: no path begins like that."""
@@ -45,6 +46,8 @@ class Pictures:
         self.max_pixels = max_pixels
         self.max_bytes = max_bytes
         self.shrink_to = shrink_to
+        self.num_shrunk = 0
+        """Different pictures that were scaled down."""
         self._checked: OrderedDict[tuple[bytes, bool], bytes | BadRow] = OrderedDict()
 
     def load(self, reference: Any, folders: Sequence[Path], *, may_shrink: bool = True) -> bytes:
@@ -71,7 +74,7 @@ class Pictures:
                 raise BadRow("image missing", "neither bytes nor a path")
             return self._read(inner, folders)
         if isinstance(reference, Image.Image):
-            return _encode(reference)
+            return _encode(as_seen(reference))
         if isinstance(reference, str):
             return self._read_text(reference, folders)
         raise BadRow("image missing", f"a {type(reference).__name__} is no picture")
@@ -115,12 +118,18 @@ class Pictures:
                     if width * height > self.max_pixels:
                         detail = f"{width} × {height} pixels, at most {self.max_pixels:,} allowed"
                         return BadRow("image too large", detail)
-                    if max(width, height) > _LARGEST_RATIO * min(width, height):
+                    if _is_narrow(width, height):
                         return BadRow("image too narrow", f"{width} × {height} pixels")
-                    picture.load()
-                    if shrink_to is not None and width * height > shrink_to:
-                        return _shrink(picture, shrink_to)
-                    return b"" if _is_understood_alike(picture) else _encode(picture)
+                    is_large = shrink_to is not None and width * height > shrink_to
+                    if is_as_stored(picture) and picture.format in KEPT_FORMATS and not is_large:
+                        return b""
+                    seen = as_seen(picture)
+                    if shrink_to is not None and is_large:
+                        seen = _shrunk(seen, shrink_to)
+                        self.num_shrunk += 1
+                        if _is_narrow(*seen.size):
+                            return BadRow("image too narrow", f"{width} × {height} pixels")
+                    return _encode(seen, like=picture.format)
         except Image.DecompressionBombError as error:  # Pillow refuses these by itself
             return BadRow("image too large", str(error).partition(",")[0])
         except Image.UnidentifiedImageError:
@@ -129,32 +138,28 @@ class Pictures:
             return BadRow("image unreadable", f"{type(error).__name__}: {str(error)[:120]}")
 
 
+def _is_narrow(width: int, height: int) -> bool:
+    return max(width, height) > _LARGEST_RATIO * min(width, height)
+
+
 def _spellings(path: Path) -> list[Path]:
     """The path, and with an ending where the row left it out."""
     endings = ("", ".png", ".jpg", ".jpeg", ".webp") if not path.suffix else ("",)
     return [Path(f"{path}{ending}").resolve() for ending in endings]
 
 
-def _shrink(picture: Image.Image, num_pixels: int) -> bytes:
-    """At most so many pixels at the same proportions; a photo stays one, all else becomes PNG."""
-    seen = as_seen(picture)
-    scale = math.sqrt(num_pixels / (seen.width * seen.height))
-    size = (max(1, int(seen.width * scale)), max(1, int(seen.height * scale)))
-    small = seen.resize(size, Image.Resampling.LANCZOS)
-    if picture.format == "JPEG":
-        buffer = io.BytesIO()
-        small.save(buffer, format="JPEG", quality=95)
-        return buffer.getvalue()
-    return _encode(small)
+def _shrunk(picture: Image.Image, num_pixels: int) -> Image.Image:
+    """At most so many pixels at the same proportions."""
+    scale = math.sqrt(num_pixels / (picture.width * picture.height))
+    size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _encode(picture: Image.Image) -> bytes:
+def _encode(picture: Image.Image, like: str | None = None) -> bytes:
+    """A photo stays one, all else becomes PNG."""
     buffer = io.BytesIO()
-    picture.convert("RGBA" if is_see_through(picture) else "RGB").save(buffer, format="PNG")
+    if like in PHOTOS:
+        picture.save(buffer, format="JPEG", quality=95)
+    else:
+        picture.save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _is_understood_alike(picture: Image.Image) -> bool:
-    """Readers agree on these; of a palette with a see-through colour some show that colour."""
-    is_plain = picture.mode == "RGBA" or not is_see_through(picture)
-    return picture.format in KEPT_FORMATS and is_plain

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from observe_r1.data.checking import checked_gold, place_images
+from observe_r1.data.checking import checked_gold, may_count_in_pixels, place_images
 from observe_r1.data.open_source import open_source
 from observe_r1.data.sources.base import BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow, find_rows
-from observe_r1.data.sources.pictures import PLACES, Pictures
+from observe_r1.data.sources.pictures import Pictures
 from observe_r1.errors import DataError
 from observe_r1.eval.benchmarks.base import Benchmark
 from observe_r1.types import Sample
@@ -96,8 +96,9 @@ def _to_sample(
 ) -> Sample:
     question, options, order = place_images(raw.question, raw.options, len(raw.images))
     answer, kind = checked_gold(raw.answer, options, raw.kind, MAX_ANSWER_WORDS)
+    in_pixels = may_count_in_pixels(kind, answer, options)
     images = [
-        pictures.load(reference, found.folders, may_shrink=kind not in PLACES)
+        pictures.load(reference, found.folders, may_shrink=not in_pixels)
         for reference in raw.images
     ]
     return Sample(
