@@ -6,15 +6,15 @@
 #     examples/clusters/vllm_colocated.sh observe_r1 rl.save_every=10
 #
 # Arguments are the recipe and its overrides. The environment holds vLLM and the trainer:
-# pip install 'observe-r1[vllm]'. GPUS=1 wants CONFIG=examples/clusters/one_gpu.yaml. A run that is
-# there already goes on from its last checkpoint.
+# pip install 'observe-r1[vllm]'. Adapters want CONFIG=examples/clusters/eight_gpus_replicas.yaml, one
+# GPU wants one_gpu.yaml. A run that is there already goes on from its last checkpoint.
 set -euo pipefail
 
 : "${MODEL:?a checkpoint folder or a name on the hub}" "${DATA:?a data folder}" "${OUT:?the run folder}"
 recipe=${1:?the recipe, for example observe_r1}
 shift
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-config=${CONFIG:-$root/eight_gpus_replicas.yaml}   # eight_gpus_fsdp2.yaml: weights are shared out
+config=${CONFIG:-$root/eight_gpus_fsdp2.yaml}      # weights are shared out: with their moments they fill a GPU
 processes=${GPUS:-8}
 share=${MEMORY_SHARE:-0.4}                         # of each GPU's memory, for vLLM
 resume=()

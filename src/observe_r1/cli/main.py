@@ -127,8 +127,8 @@ def call(arguments: list[str] | None = None) -> int:
         return _refuse(_missing_package(error))
     except OSError as error:
         return _refuse(_disk_problem(error))
-    except Exception as error:  # safetensors' own: to name it would load a deep-learning stack
-        return _refuse(_weights_problem(error))
+    except Exception as error:  # torch's and safetensors' own: naming them would load them
+        return _refuse(_memory_problem(error) or _weights_problem(error))
     if status == INTERRUPTED:  # how newer versions of Typer report Ctrl-C
         return _interrupted()
     return status if isinstance(status, int) else 0
@@ -167,6 +167,19 @@ def _disk_problem(error: OSError) -> str:
     if error.errno in (errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.EIO):
         return f"{error.strerror}{where}."
     raise error
+
+
+def _memory_problem(error: Exception) -> str | None:
+    """A GPU that ran out of memory outside an update, which would have tried with less first."""
+    if type(error).__name__ != "OutOfMemoryError":
+        return None
+    said = ". ".join(str(error).split(". ")[:2])
+    return (
+        f"the GPU has run out of memory: {said}. What was written stays. While sampling, lower "
+        "engine.max_sequences or sampling.max_new_tokens (eval and probe: --batch-size, "
+        "--max-new-tokens); in supervised stages examples_per_pass; where the model itself is too "
+        "large, train adapters (policy.lora={}) or use more GPUs. 'observe-r1 plan' says what fits."
+    )
 
 
 def _weights_problem(error: Exception) -> str:

@@ -42,12 +42,13 @@ def train(
 ) -> None:
     """Train a model with a recipe."""
     from observe_r1.recipes import load_recipe
-    from observe_r1.recipes.machine import detect_machine
+    from observe_r1.recipes.machine import detect_machine, used_by_this_run
     from observe_r1.recipes.resolve import Choice, resolve
     from observe_r1.stages.questions import correct_length
-    from observe_r1.train.launch import read_launch
+    from observe_r1.train.launch import is_alone, read_launch
 
-    machine = detect_machine()
+    there = detect_machine()
+    machine = used_by_this_run(there)
     choice = Choice(
         model=model, data=data, preset=preset, hardware=hardware, overrides=tuple(overrides or ())
     )
@@ -60,6 +61,12 @@ def train(
     print_deviations(run.deviations)
     if (note := read_launch().note) is not None:
         say(note)
+    if machine.num_gpus < there.num_gpus and is_alone():
+        launcher = f"accelerate launch --multi_gpu --num_processes {there.num_gpus}"
+        say(
+            f"{there.num_gpus} GPUs are here, and one process uses one. For all: {launcher} -m "
+            "observe_r1.cli.main train …; docs/clusters.md says when to share the weights out."
+        )
     if dry_run:
         from observe_r1.stages.check import check_inputs
 

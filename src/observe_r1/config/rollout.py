@@ -45,13 +45,19 @@ class Sampling(Config):
         return self.model_copy(update={"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0})
 
 
+SHARE_FOR_COMPLETIONS = 0.75
+"""Of a GPU's memory that is free when sampling begins, what completions take at their longest; the
+rest is for prompts, a step's own numbers and recordings. Here because the plan counts with it."""
+
+
 class SharedPrefill(Config):
     """The built-in engine: prompt and images computed once a group, the cache branched G ways."""
 
     type: Literal["shared_prefill"] = "shared_prefill"
 
     max_sequences: int = Field(default=512, ge=1)
-    """Completions decoded at the same time; more are done in turns."""
+    """Completions decoded at the same time, on a GPU at most as many as there is room for at their
+    longest; more are done in turns."""
 
     prefill_tokens: int = Field(default=16384, ge=1)
     """Prompt tokens computed in one forward pass."""

@@ -30,6 +30,7 @@ from observe_r1.policy.forward import Kernel, PackedPolicy
 from observe_r1.policy.patches import multiply_patches
 from observe_r1.policy.prompts import PromptEncoder
 from observe_r1.policy.windows import batch_windows
+from observe_r1.recipes.machine import detect_machine
 
 TINY = "tiny"
 SMALL = 4_000_000
@@ -85,7 +86,7 @@ def load_policy(
     config = config or PolicyConfig()
     source = resolve_model(name)
     dtype = getattr(torch, config.dtype)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device(device or default_device())
     check_dtype(config.dtype, device)
     place = {"device_map": "meta"} if device.type == "meta" else {}
     try:
@@ -98,6 +99,22 @@ def load_policy(
         ) from None
     use_few_threads(model, device)
     return make_policy(model.to(device), processor, config, source=str(name))
+
+
+def default_device() -> str:
+    """A GPU where PyTorch sees one. A GPU that only the driver sees is a mistake of the
+    installation, and days on the CPU would be the wrong answer to it."""
+    if torch.cuda.is_available():
+        return "cuda"
+    machine = detect_machine()
+    if machine.num_gpus:
+        raise ModelError(
+            f"this machine has {machine}, but PyTorch {torch.__version__} (built for CUDA "
+            f"{torch.version.cuda or 'none'}) cannot use it. Install a build of PyTorch for this "
+            "driver ('observe-r1 doctor' tries it), or set CUDA_VISIBLE_DEVICES= to work on the "
+            "CPU."
+        )
+    return "cpu"
 
 
 def use_few_threads(model: nn.Module, device: torch.device) -> None:

@@ -37,6 +37,14 @@ class Hardware(Config):
     rl: dict[str, Any] = Field(default_factory=dict)
     """Laid over every RL stage; its ``policy`` also over supervised ones, its ``engine`` over those
     that sample."""
+    without_vllm: dict[str, Any] | None = None
+    """The engine where vLLM is not installed."""
+
+    def for_machine(self, machine: Machine) -> "Hardware":
+        """With an engine that is there."""
+        if machine.has_vllm or self.without_vllm is None:
+            return self
+        return self.model_copy(update={"rl": {**self.rl, "engine": self.without_vllm}})
 
 
 class _HardwareFile(Config):

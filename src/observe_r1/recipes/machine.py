@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Machine:
     gpu_memory_gb: float = 0.0
     """Of the smallest of them."""
     gpu_name: str = ""
+    has_vllm: bool = True
+    """Whether vLLM is installed beside this package."""
 
     def __str__(self) -> str:
         if not self.num_gpus:
@@ -28,9 +31,16 @@ class Machine:
 def detect_machine() -> Machine:
     """What ``nvidia-smi`` lists, less what CUDA_VISIBLE_DEVICES hides; no GPU without it."""
     gpus = _visible(_query_nvidia())
+    has_vllm = find_spec("vllm") is not None
     if not gpus:
-        return Machine()
-    return Machine(len(gpus), min(memory for _, memory in gpus), gpus[0][0])
+        return Machine(has_vllm=has_vllm)
+    return Machine(len(gpus), min(memory for _, memory in gpus), gpus[0][0], has_vllm)
+
+
+def used_by_this_run(machine: Machine) -> Machine:
+    """What of it is used: a GPU a process, and without a launcher there is one process."""
+    here = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1"
+    return replace(machine, num_gpus=min(machine.num_gpus, int(here)))
 
 
 def _query_nvidia() -> list[tuple[str, float]]:

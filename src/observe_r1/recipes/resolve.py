@@ -56,6 +56,7 @@ def resolve(
     preset_name = choice.preset or choose_preset(recipe, choice.model)
     preset = find_preset(recipe, preset_name)
     hardware = _hardware(choice, preset_name, machine)
+    hardware = hardware.for_machine(machine) if hardware else None
     values: dict[str, Any] = {"stages": _stage_values(recipe)}
     values = _lay_over(values, _without_value(preset.stages), f"preset '{preset_name}'")
     if hardware:

@@ -4,13 +4,17 @@
     cache      P0 P1 P2 …            ─ branch ─▶   P0: s0 s1 s2 | P1: s3 s4 s5 | P2: s6 s7 s8 | …
     decode     one token a live sequence a step (``decoder.py``)
 
-Groups of several prompts decode together, in turns of ``max_sequences``. Prompts of similar length
-share a turn, so that their keys are padded little.
+Groups of several prompts decode together, in turns of ``max_sequences``, or of as many as a GPU has
+room for at their longest. Prompts of similar length share a turn, so that their keys are padded
+little.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 
-from observe_r1.config.rollout import Sampling, SharedPrefill
+import torch
+
+from observe_r1.config.rollout import SHARE_FOR_COMPLETIONS, Sampling, SharedPrefill
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import EncodedPrompt
 from observe_r1.policy.weights import copy_trained
@@ -71,7 +75,8 @@ class SharedPrefillEngine:
             names_P, group_size=group_size, num_tokens=sampling.max_new_tokens, seed=seed, step=step
         )
         found: dict[int, list[Completion]] = {}
-        for part in self._turns(prompts_P, group_size):
+        limit = min(self.config.max_sequences, sequences_with_room(self.policy, sampling))
+        for part in self._turns(prompts_P, group_size, limit):
             drawn = Decoder(
                 self.policy, [prompts_P[i] for i in part], randoms[part].flatten(0, 1), group_size,
                 sampling, fixed=self.fixed_shapes,
@@ -89,15 +94,37 @@ class SharedPrefillEngine:
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def _turns(self, prompts_P: Sequence[EncodedPrompt], group_size: int) -> Iterator[list[int]]:
+    def _turns(
+        self, prompts_P: Sequence[EncodedPrompt], group_size: int, max_sequences: int
+    ) -> Iterator[list[int]]:
         """Prompts that are computed together: similar lengths, within both limits."""
         turn: list[int] = []
         for i in sorted(range(len(prompts_P)), key=lambda i: prompts_P[i].length):
             longest = prompts_P[i].length  # sorted: the newest is the longest
-            too_many = (len(turn) + 1) * group_size > self.config.max_sequences
+            too_many = (len(turn) + 1) * group_size > max_sequences
             too_long = sum(prompts_P[j].length for j in turn) + longest > self.config.prefill_tokens
             if turn and (too_many or too_long):
                 yield turn
                 turn = []
             turn.append(i)
         yield turn
+
+
+def sequences_with_room(policy: Policy, sampling: Sampling) -> int:
+    """How many completions fit at their longest; a CPU has no such limit."""
+    free = free_memory(policy.device)
+    if free is None:
+        return sys.maxsize
+    config = policy.model.config.get_text_config()
+    heads = config.num_key_value_heads or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    numbers = 2 * config.num_hidden_layers * heads * width * sampling.max_new_tokens
+    return max(1, int(SHARE_FOR_COMPLETIONS * free / (numbers * policy.model.dtype.itemsize)))
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be taken, what PyTorch holds in reserve included; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused

@@ -38,10 +38,27 @@ def _check_stage(run: RunConfig, stage: Stage, earlier: list[Stage]) -> None:
     check_traces(stage, earlier)
     check_weights(run, stage, earlier)
     _check_judges(stage, earlier)
+    if isinstance(stage, RLStage):
+        _check_room(stage)
     if isinstance(stage, TeachStage | SampleStage | RLStage):
         _check_asked(stage, run.data)
     if needs_moments(stage):
         _check_moments(stage, earlier)
+
+
+ROOM_FOR_PROMPT = 4096
+
+
+def _check_room(stage: RLStage) -> None:
+    """Whether a prompt fits is seen when it is encoded; that none can is seen now."""
+    new, budget = stage.sampling.max_new_tokens, stage.policy.max_tokens_per_microbatch
+    if new >= budget:
+        raise ConfigError(
+            f"stage '{stage.name}': one completion and its prompt must fit into a row, but "
+            f"policy.max_tokens_per_microbatch = {budget} leaves nothing beside "
+            f"sampling.max_new_tokens = {new}. Set {stage.name}.policy.max_tokens_per_microbatch="
+            f"{new + ROOM_FOR_PROMPT}, or ask for fewer new tokens."
+        )
 
 
 def _check_judges(stage: Stage, earlier: list[Stage]) -> None:

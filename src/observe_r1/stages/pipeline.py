@@ -22,7 +22,7 @@ from observe_r1.config.teach import TeachStage
 from observe_r1.data.traces import TRACES
 from observe_r1.errors import RunError
 from observe_r1.recipes import load_recipe
-from observe_r1.recipes.machine import detect_machine
+from observe_r1.recipes.machine import detect_machine, used_by_this_run
 from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.records import read_json, write_json
 from observe_r1.stages.check import check_inputs
@@ -64,8 +64,9 @@ def train(
         checkpoint = train("observe_r1", out="runs/first", overrides=("rl.max_steps=20",))
     """
     choice = Choice(model=model, data=data, preset=preset, overrides=overrides)
+    machine = used_by_this_run(detect_machine())
     run = resolve(
-        load_recipe(recipe), choice, detect_machine(), lambda percent: correct_length(data, percent)
+        load_recipe(recipe), choice, machine, lambda percent: correct_length(data, percent)
     )
     return run_recipe(run, Path(out), resume=resume)
 

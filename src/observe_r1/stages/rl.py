@@ -1,5 +1,6 @@
 """An RL stage: build the parts, run ``train.loop``."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -37,6 +38,8 @@ from observe_r1.train.state import (
     read_state,
 )  # fmt: skip
 from observe_r1.types import Sample
+
+logger = logging.getLogger(__name__)
 
 Measure = Callable[[RolloutEngine, int], dict[str, float]]
 """Held-out metrics of the engine's present weights after a step, such as ``eval/accuracy``."""
@@ -103,6 +106,16 @@ def build_engine(stage: RLStage, policy: Policy, processes: Processes) -> Rollou
     return make_engine(stage.engine, lambda: sampled)
 
 
+def _note_long_warm_up(stage: RLStage, num_updates: int) -> None:
+    """A warm-up is counted in updates, and few questions make few of them."""
+    if 3 * stage.optimizer.warmup > num_updates:
+        logger.warning(
+            "stage '%s': the learning rate rises for %d of %d updates: most of them learn little. "
+            "Set %s.optimizer.warmup=%d, or train on more questions", stage.name,
+            stage.optimizer.warmup, num_updates, stage.name, max(1, num_updates // 33),
+        )  # fmt: skip
+
+
 def _build_parts(
     stage: RLStage, policy: Policy, engine: RolloutEngine, samples: Sequence[Sample], run: Path,
     measure: Measure | None, notify: Callable[[int, dict[str, float]], None] | None,
@@ -114,6 +127,9 @@ def _build_parts(
         processes.separate_draws()
     check_fit(stage, policy, samples, prompt)
     max_steps = count_steps(stage, len(samples))
+    num_updates = max_steps * stage.optimizer.updates_per_rollout
+    if processes.is_main:
+        _note_long_warm_up(stage, num_updates)
     return Parts(
         policy=policy,
         engine=engine,
@@ -121,8 +137,7 @@ def _build_parts(
         ahead=Ahead(stage.staleness, max_steps, beside=beside),
         optimiser=Optimiser(
             policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
-            system_prompt=prompt, total_updates=max_steps * stage.optimizer.updates_per_rollout,
-            processes=processes,
+            system_prompt=prompt, total_updates=num_updates, processes=processes,
         ),
         recorder=Recorder(run, enabled=processes.is_main),
         processes=processes,

@@ -59,6 +59,18 @@ def test_weights_that_cannot_be_written_or_read(monkeypatch, capsys):
     assert "a weights file is broken: header too small" in shown
 
 
+class OutOfMemoryError(RuntimeError):
+    """Named as the one of torch."""
+
+
+def test_a_gpu_without_memory_says_what_takes_less(monkeypatch, capsys):
+    error = OutOfMemoryError("CUDA out of memory. Tried to allocate 77.00 GiB. GPU 0 has …")
+    status, shown = outcome_of(error, monkeypatch, capsys)
+    assert status == 2
+    assert "run out of memory: CUDA out of memory. Tried to allocate 77.00 GiB" in shown
+    assert "engine.max_sequences" in shown
+
+
 def test_our_own_mistakes_keep_their_traceback(monkeypatch, capsys):
     with pytest.raises(ModuleNotFoundError):
         outcome_of(ModuleNotFoundError("x", name="observe_r1.nothing"), monkeypatch, capsys)

@@ -8,10 +8,12 @@ from PIL import Image
 
 import fakes
 from observe_r1.errors import ConfigError, DataError, ModelError
+from observe_r1.policy import load
 from observe_r1.policy.family import describe, part_of
 from observe_r1.policy.load import (
     check_dtype,
     choose_kernel,
+    default_device,
     load_policy,
     make_policy,
     resolve_model,
@@ -21,6 +23,7 @@ from observe_r1.policy.pack import pack_group, split_group
 from observe_r1.policy.pieces import bundled, piece_masks
 from observe_r1.policy.prompts import PromptEncoder, chat_messages, image_blocks, open_image
 from observe_r1.policy.self_check import packing_is_exact
+from observe_r1.recipes.machine import Machine
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +220,14 @@ def test_gradient_checkpointing_changes_nothing() -> None:
         policy.packed([pack_group(prompt, [(10, 11, 12), (15, 16)])]).logprobs_N.sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in policy.packed.parameters()]))
     assert torch.allclose(found[0], found[1], atol=1e-6)
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_no_reason_to_train_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(load, "detect_machine", lambda: Machine(2, 80.0, "NVIDIA H100"))
+    with pytest.raises(ModelError, match=r"2 × NVIDIA H100.*cannot use it.*CUDA_VISIBLE_DEVICES="):
+        default_device()
+    monkeypatch.setattr(load, "detect_machine", Machine)
+    assert default_device() == "cpu"

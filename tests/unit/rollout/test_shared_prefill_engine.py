@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import fakes
-from observe_r1.config.rollout import Sampling, SharedPrefill
+from observe_r1.config.rollout import SHARE_FOR_COMPLETIONS, Sampling, SharedPrefill
 from observe_r1.policy.prompts import extend
+from observe_r1.rollout import shared_prefill
+from observe_r1.rollout.decoder import Decoder
 from observe_r1.rollout.prefill import prefill
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 
@@ -132,3 +134,23 @@ def test_decoding_goes_on_from_what_was_written(engine) -> None:
 
 def test_no_samples_give_no_groups(engine) -> None:
     assert generate(engine, []) == []
+
+
+def test_a_gpu_decodes_as_many_at_once_as_there_is_room_for(engine, monkeypatch) -> None:
+    whole, turns = generate(engine), []
+
+    class Watched(Decoder):
+        def __init__(self, policy, prompts, *rest, **how) -> None:
+            turns.append(len(prompts))
+            super().__init__(policy, prompts, *rest, **how)
+
+    config = engine.policy.model.config.get_text_config()
+    width = config.num_key_value_heads * config.hidden_size // config.num_attention_heads
+    a_completion = 2 * config.num_hidden_layers * width * SAMPLING.max_new_tokens * 4
+    room = 7 * a_completion / SHARE_FOR_COMPLETIONS
+    monkeypatch.setattr(shared_prefill, "Decoder", Watched)
+    monkeypatch.setattr(shared_prefill, "free_memory", lambda device: room)
+    assert tokens(generate(engine)) == tokens(whole)
+    assert turns == [2, 2, 1], "groups of three, seven at once"
+    monkeypatch.setattr(shared_prefill, "free_memory", lambda device: 0)
+    assert tokens(generate(engine)) == tokens(whole), "a group is never cut"

@@ -206,3 +206,9 @@ def test_supervised_stages_and_the_processes_they_get(monkeypatch: pytest.Monkey
     refused(ConfigError, "stage 'cold': supervised stages are trained on replicas", TEACH, SFT)
     check(RL)
     check(TEACH, SFT, RL, finished=("teach", "cold"))
+
+
+def test_a_completion_that_leaves_no_room_for_its_prompt() -> None:
+    long = {**RL, "sampling": {"max_new_tokens": 8192}}
+    refused(ConfigError, r"Set rl\.policy\.max_tokens_per_microbatch=12288", long)
+    check({**long, "policy": {"max_tokens_per_microbatch": 12288}})

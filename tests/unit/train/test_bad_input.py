@@ -93,3 +93,12 @@ def test_vllm_that_is_not_there(
 def test_a_run_ends_when_its_minutes_are_over(model: str, tmp_path: Path) -> None:
     run_rl(stage(max_minutes=1e-9), model=model, samples=SAMPLES, run=tmp_path)
     assert [row["step"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1]
+
+
+def test_a_warm_up_that_is_most_of_the_run_is_named(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    what = stage(max_steps=2, optimizer={"lr": 1e-3, "warmup": 75})
+    run_rl(what, model=model, samples=[fakes.sample()], run=tmp_path)
+    assert "rises for 75 of 2 updates" in caplog.text
+    assert ".optimizer.warmup=1," in caplog.text

@@ -243,7 +243,7 @@ def test_colocated_every_process_has_a_vllm(machine: Machine) -> None:
     assert status == 0, said
     arguments = machine.trained[1]
     assert arguments[:5] == [
-        "launch", "--config_file", str(CLUSTERS / "eight_gpus_replicas.yaml"),
+        "launch", "--config_file", str(CLUSTERS / "eight_gpus_fsdp2.yaml"),
         "--num_processes", "8",
     ]  # fmt: skip
     found = stage(arguments)

@@ -8,6 +8,7 @@ The larger of the turns counts.
 
 from dataclasses import dataclass
 
+from observe_r1.config.rollout import SHARE_FOR_COMPLETIONS
 from observe_r1.config.stages import RLStage
 from observe_r1.recipes.plan.seconds import BYTES, Layout, trained_parameters
 from observe_r1.recipes.plan.shapes import ModelShape
@@ -29,6 +30,8 @@ class Memory:
     always: dict[str, float]
     rollout: dict[str, float]
     update: dict[str, float]
+    at_once: int
+    """Completions that the built-in engine decodes together."""
 
     @property
     def total(self) -> float:
@@ -44,9 +47,10 @@ class Memory:
 
 def memory_of(
     shape: ModelShape, stage: RLStage, work: Workload, layout: Layout, device_gb: float,
-    process_gb: float | None = None,
+    process_gb: float | None = None, *, is_gpu: bool = False,
 ) -> Memory:  # fmt: skip
-    """The memory of one process; ``process_gb`` is that of a process without a model."""
+    """The memory of one process; ``process_gb`` is that of a process without a model. On a GPU the
+    built-in engine decodes no more completions at once than there is room for."""
     width = BYTES[stage.policy.dtype]
     parts = layout.gpus if layout.sharded else 1
     trained = trained_parameters(shape, stage)
@@ -62,23 +66,39 @@ def memory_of(
         "sampler's weights": whole if layout.sharded and samples_here else 0.0,
         "libraries": CONTEXT_GB if process_gb is None else process_gb,
     }
+    room = device_gb - sum(always.values()) if is_gpu else None
+    at_once = _at_once(shape, stage, work, width, room)
     rollout = {"vLLM": stage.engine.memory_share * device_gb} if stage.engine.type == "vllm" else {
-        "keys and values": SLACK * _cache_gb(shape, stage, work, width)
+        "keys and values": SLACK * _cache_gb(shape, stage, work, width, at_once)
     }  # fmt: skip
     update = {
         "activations": SLACK * _activations_gb(shape, stage, work, width),
         "logits": _logits_gb(shape, stage, work),
         "gathered layers": _gathered_gb(shape, width) if layout.sharded else 0.0,
     }
-    return Memory(always, rollout, update)
+    return Memory(always, rollout, update, at_once)
 
 
-def _cache_gb(shape: ModelShape, stage: RLStage, work: Workload, width: int) -> float:
+def _at_once(
+    shape: ModelShape, stage: RLStage, work: Workload, width: int, room_gb: float | None
+) -> int:
+    """At least one group, and of the rest as many as have room at their longest."""
+    live = int(min(work.sequences, getattr(stage.engine, "max_sequences", work.sequences)))
+    if room_gb is None or stage.engine.type != "shared_prefill":
+        return live
+    each = stage.sampling.max_new_tokens * _token_gb(shape, width)
+    return min(live, max(work.group, int(SHARE_FOR_COMPLETIONS * room_gb / each)))
+
+
+def _cache_gb(shape: ModelShape, stage: RLStage, work: Workload, width: int, at_once: int) -> float:
     """Prompts once a group, and room for every completion at its longest."""
-    limit = getattr(stage.engine, "max_sequences", work.sequences)
-    live = min(work.sequences, limit)
-    tokens = live / work.group * work.lengths.prompt + live * stage.sampling.max_new_tokens
-    return tokens * 2 * shape.language.key * shape.language.layers * width / 1e9
+    prompts = at_once / work.group * work.lengths.prompt
+    return (prompts + at_once * stage.sampling.max_new_tokens) * _token_gb(shape, width)
+
+
+def _token_gb(shape: ModelShape, width: int) -> float:
+    """Keys and values of one token."""
+    return 2 * shape.language.key * shape.language.layers * width / 1e9
 
 
 def tokens_kept(stage: RLStage, work: Workload) -> tuple[float, float]:

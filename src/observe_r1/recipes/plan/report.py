@@ -31,6 +31,8 @@ CHANGES: tuple[Mapping[str, Any], ...] = (
 )
 """What is trained: everything, the language model, adapters."""
 ENGINES = ({"type": "shared_prefill"}, {"type": "vllm"})
+ADAPTERS_LEARN = 10
+"""How many times the learning rate of full training adapters take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +102,15 @@ def make_plan(
 
     def planned(layout: Layout) -> Plan:
         process = getattr(device, "process_gb", None)
+        memory = memory_of(
+            shape, stage, work, layout, device.memory_gb, process, is_gpu=device.overlaps
+        )
         return Plan(
             stage=stage,
             layout=layout,
             work=work,
-            memory=memory_of(shape, stage, work, layout, device.memory_gb, process),
-            phases=StepClock(device, shape, stage, work, layout).phases(),
+            memory=memory,
+            phases=StepClock(device, shape, stage, work, layout, memory.at_once).phases(),
             usable_gb=USABLE * device.memory_gb,
             trained=trained_parameters(shape, stage),
         )
@@ -149,6 +154,11 @@ def overrides_of(plan: Plan, stage: RLStage) -> list[str]:
         lora = wanted.lora
         value = f"{{rank={lora.rank},alpha={lora.alpha:g}}}" if lora else "none"
         found.append(f"{stage.name}.policy.lora={value}")
+        if lora and not there.lora:
+            found += [
+                f"{stage.name}.optimizer.{name}={ADAPTERS_LEARN * rate:g}"
+                for name in ("lr", "min_lr") if (rate := getattr(stage.optimizer, name))
+            ]  # fmt: skip
     for name in ("freeze_vision", "freeze_aligner", "gradient_checkpointing"):
         if getattr(wanted, name) != getattr(there, name):
             found.append(f"{stage.name}.policy.{name}={str(getattr(wanted, name)).lower()}")

@@ -51,10 +51,14 @@ class StepClock:
     """Estimates the seconds of a step's phases for the busiest process."""
 
     def __init__(
-        self, device: Device, shape: ModelShape, stage: RLStage, work: Workload, layout: Layout
-    ) -> None:
+        self, device: Device, shape: ModelShape, stage: RLStage, work: Workload, layout: Layout,
+        at_once: float | None = None,
+    ) -> None:  # fmt: skip
+        """``at_once``: completions that decode together; None: what the engine is set to."""
         self.device, self.shape, self.stage, self.work = device, shape, stage, work
         self.layout = layout
+        limit = getattr(stage.engine, "max_sequences", None)
+        self._at_once = at_once or min(work.sequences, limit or work.sequences)
         self.width = BYTES[stage.policy.dtype]
         self.trains_vision = not (
             stage.policy.lora or (stage.policy.freeze_vision and stage.policy.freeze_aligner)
@@ -122,12 +126,6 @@ class StepClock:
         return images * (one + (1 + self.shape.deepstack) * merge)
 
     # -- generate ---------------------------------------------------------------------------------
-
-    @property
-    def _at_once(self) -> float:
-        """Sequences that decode together."""
-        limit = getattr(self.stage.engine, "max_sequences", None)
-        return min(self.work.sequences, limit) if limit else self.work.sequences
 
     def _encode(self) -> float:
         return self._vision(self.work.prompts)
