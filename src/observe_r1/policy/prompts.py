@@ -1,12 +1,15 @@
 """A sample → what the model reads: token ids, positions, pixels. Done once a prompt, then kept.
 
 The same prompt is seen by the rollout, by old and reference log-probs and by the update; processing
-its pictures costs more than a tiny model's forward pass, so the last ones stay in a cache.
+its pictures costs more than a tiny model's forward pass, so the last ones stay in a cache. What is
+kept of encoded pictures hangs on it (``vision.py``).
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from threading import Lock
 from typing import Any
@@ -104,7 +107,8 @@ def chat_messages(sample: Sample, system_prompt: str) -> list[dict[str, Any]]:
 
 
 class PromptEncoder:
-    """Encodes prompts and keeps the last ones, up to ``cache_bytes``."""
+    """Encodes prompts and keeps the last ones, up to ``cache_bytes``; those of a step, which both
+    rollout and update read, beyond that (``keep_last``)."""
 
     def __init__(
         self, model: Any, processor: Any, family: Family, *, cache_bytes: int = 256 * 2**20
@@ -120,7 +124,13 @@ class PromptEncoder:
         self.cache_bytes = cache_bytes
         self._kept: OrderedDict[tuple[Any, ...], EncodedPrompt] = OrderedDict()
         self._kept_bytes = 0
+        self._num_wanted = 1
         self._lock = Lock()  # tokenizers refuse two threads; rollouts drawn ahead have their own
+
+    def keep_last(self, num_prompts: int) -> None:
+        """Keep so many as far as a quarter of this process's share of the memory holds them: a
+        picture of 1,024 tokens is 19 MB, and to process it again costs more than to keep it."""
+        self._num_wanted = num_prompts
 
     def __call__(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
         with self._lock:
@@ -134,9 +144,14 @@ class PromptEncoder:
         prompt = self._encode(sample, system_prompt)
         self._kept[key] = prompt
         self._kept_bytes += prompt.num_bytes
-        while self._kept_bytes > self.cache_bytes and len(self._kept) > 1:
+        while self._holds_too_much():
             self._kept_bytes -= self._kept.popitem(last=False)[1].num_bytes
         return prompt
+
+    def _holds_too_much(self) -> bool:
+        if self._kept_bytes <= self.cache_bytes or len(self._kept) == 1:
+            return False
+        return len(self._kept) > self._num_wanted or self._kept_bytes > _memory_share() // 4
 
     def render(self, sample: Sample, system_prompt: str) -> tuple[str, list[Any]]:
         """The prompt as text, image pads not yet expanded, and its decoded pictures."""
@@ -181,6 +196,16 @@ class PromptEncoder:
             image_grid_thw=vision["image_grid_thw"],
         )  # fmt: skip
         return positions[:, 0]
+
+
+@cache
+def _memory_share() -> int:
+    """Bytes of this machine's memory for each of the run's processes on it."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # not every system says
+        total = 16 * 2**30
+    return total // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def image_blocks(is_image: Tensor) -> Tensor:

@@ -70,6 +70,7 @@ def run_rl(
         raise RunError(f"{run} already holds a run. Go on with --resume, or choose another --out.")
     torch.manual_seed(stage.seed)  # fresh adapters are drawn from it
     policy = load_policy(model, stage.policy)
+    policy.encode.keep_last(stage.prompts_per_step * (1 + stage.staleness))
     if checkpoint is not None:
         load_weights(policy, checkpoint)
     engine = build_engine(stage, policy, processes)

@@ -8,7 +8,7 @@ from PIL import Image
 
 import fakes
 from observe_r1.errors import ConfigError, DataError, ModelError
-from observe_r1.policy import load
+from observe_r1.policy import load, prompts
 from observe_r1.policy.family import describe, part_of
 from observe_r1.policy.load import (
     check_dtype,
@@ -57,6 +57,19 @@ def test_the_cache_of_prompts_forgets_the_oldest(policy) -> None:
     first = encode(fakes.sample(0), "look")
     encode(fakes.sample(1), "look")
     assert encode(fakes.sample(0), "look") is not first
+
+
+def test_the_prompts_of_a_step_are_kept_whatever_their_size(policy, monkeypatch) -> None:
+    encode = PromptEncoder(policy.model, policy.processor, policy.family, cache_bytes=1)
+    encode.keep_last(3)
+    kept = [encode(fakes.sample(number), "look") for number in range(3)]
+    assert all(encode(fakes.sample(n), "look") is kept[n] for n in range(3))
+    encode(fakes.sample(3), "look")
+    assert encode(fakes.sample(1), "look") is kept[1]
+    assert encode(fakes.sample(0), "look") is not kept[0]
+    monkeypatch.setattr(prompts, "_memory_share", lambda: 4)
+    encode(fakes.sample(4), "look")
+    assert encode(fakes.sample(1), "look") is not kept[1], "no more than memory has room for"
 
 
 def test_a_picture_is_seen_upright_and_on_white() -> None:
