@@ -92,6 +92,12 @@ class Tracking(Config):
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """By name, one or several: ``tracking.trackers=tensorboard``. Each needs its own package."""
 
+    project: str = Field(default="observe-r1", min_length=1)
+    """What runs are gathered under."""
+
+    name: str | None = None
+    """What this run is called there; None: as its folder."""
+
     @field_validator("trackers", mode="before")
     @classmethod
     def _one_or_several(cls, given: Any) -> Any:

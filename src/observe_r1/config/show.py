@@ -13,8 +13,17 @@ def setting_lines(stage: Stage) -> list[str]:
     Example:
         setting_lines(stage)[0] == "rl.seed = 0"
     """
+    return [f"{path} = {_written(value)}" for path, value in settings_of(stage)]
+
+
+def settings_of(stage: Stage) -> Iterator[tuple[str, Any]]:
+    """Every setting by its path.
+
+    Example:
+        dict(settings_of(stage))["rl.group_size"] == 8
+    """
     values = stage.model_dump(mode="json", exclude={"name", "type"})
-    return [f"{path} = {_written(value)}" for path, value in _leaves(values, stage.name)]
+    return _leaves(values, stage.name)
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 from observe_r1.config.explain import build
 from observe_r1.config.run import RunConfig
 from observe_r1.config.sample import SampleStage
+from observe_r1.config.show import settings_of
 from observe_r1.config.stages import Stage
 from observe_r1.config.teach import TeachStage
 from observe_r1.data.traces import TRACES
@@ -24,7 +25,7 @@ from observe_r1.errors import RunError
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import detect_machine, used_by_this_run
 from observe_r1.recipes.resolve import Choice, resolve
-from observe_r1.records import read_json, write_json
+from observe_r1.records import read_json, read_rows, write_json
 from observe_r1.stages.check import check_inputs
 from observe_r1.stages.environment import environment, is_main_process, now
 from observe_r1.stages.handover import Handover, stage_folders
@@ -35,6 +36,7 @@ from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
 from observe_r1.stages.run_stage import Notify, Work, run_stage
 from observe_r1.train.launch import settle_launch
+from observe_r1.train.recorder import METRICS
 from observe_r1.train.trackers import Trackers
 from observe_r1.types import Sample
 
@@ -102,8 +104,14 @@ def run_recipe(
 
 def open_trackers(run: RunConfig, out: Path) -> Trackers:
     """Those that the run names; each is told what the run is."""
-    known = {"recipe": run.recipe, "preset": run.preset, "model": run.model, "data": run.data}
-    return Trackers(run.tracking.trackers, out, known)
+    known: dict[str, Any] = {
+        "recipe": run.recipe, "preset": run.preset, "model": run.model, "data": run.data,
+    }  # fmt: skip
+    for stage in run.active_stages:
+        known |= settings_of(stage)
+    ended = [folder / METRICS for folder, _ in stage_folders(run, out) if (folder / DONE).exists()]
+    before = sum(max(row["step"] for row in read_rows(path)) for path in ended if path.exists())
+    return Trackers(run.tracking, out, known, steps_before=before)
 
 
 def check_can_start(run: RunConfig, out: Path, resume: bool) -> None:
