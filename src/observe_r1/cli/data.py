@@ -76,6 +76,13 @@ ShrinkImages = Annotated[
         help="Scale larger pictures down to so many pixels; 1,000,000 are some 1,300 tokens.",
     ),
 ]  # fmt: skip
+HoldOut = Annotated[
+    float,
+    typer.Option(
+        "--hold-out", min=0.0, max=0.9, metavar="SHARE",
+        help="Keep this share apart in OUT-held-out, to measure on; 0.05 is one in twenty.",
+    ),
+]  # fmt: skip
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many rows.")]
 Rollouts = Annotated[int, typer.Option(min=1, help="Reasoned rollouts a sample.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest rollout.")]
@@ -101,6 +108,7 @@ def import_(
     tokenizer: Annotated[
         str | None, typer.Option(help="A model whose tokenizer counts; estimated without.")
     ] = None,
+    hold_out: HoldOut = 0.0,
     limit: Limit = None,
     seed: Seed = 0,
     force: Force = False,
@@ -108,20 +116,21 @@ def import_(
 ) -> None:
     """Any supported source → samples; every rejected row listed with its reason."""
     from observe_r1.data.imported import ImportRequest
-    from observe_r1.data.importing import ImportConfig
+    from observe_r1.data.importing import ImportConfig, held_out_of
 
     config = ImportConfig(
         overlaps="keep" if keep_overlaps else "exclude",
         special_tokens="split" if split_specials else "reject",
         shrink_images_to=shrink_images_to,
         max_prompt_tokens=max_prompt_tokens,
+        hold_out=hold_out,
         limit=limit,
     )
     request = ImportRequest(
         source=source, adapter=adapter, config=config, columns=column or [], images=images,
         against=against or [], tokenizer=tokenizer, seed=seed,
     )  # fmt: skip
-    report = _import(request, request.options(out), out, force)
+    report = _import(request, request.options(out), out, force, held_out_of(out))
     finish({"out": str(out), "num_rows": report.num_rows, "rows": report.table()}, json)
 
 
@@ -238,6 +247,7 @@ def build(
     size: Size = None,
     unsolved: Annotated[str, typer.Option(help="hold, keep or drop.")] = "hold",
     shrink_images_to: ShrinkImages = None,
+    hold_out: HoldOut = 0.0,
     limit: Limit = None,
     seed: Seed = 0,
     force: Force = False,
@@ -250,7 +260,7 @@ def build(
     """
     from observe_r1.config.rollout import Sampling
     from observe_r1.data.imported import ImportRequest
-    from observe_r1.data.importing import ImportConfig
+    from observe_r1.data.importing import ImportConfig, held_out_of
     from observe_r1.data.ladder import LadderConfig
     from observe_r1.probe import ProbeConfig
 
@@ -261,14 +271,14 @@ def build(
     arranging = LadderConfig.build({"size": size, "unsolved": unsolved}, "the ladder")
     request = ImportRequest(
         source=source, adapter=adapter, columns=column or [],
-        config=ImportConfig(limit=limit, shrink_images_to=shrink_images_to),
+        config=ImportConfig(limit=limit, shrink_images_to=shrink_images_to, hold_out=hold_out),
         images=images, against=against or [], seed=seed,
     )  # fmt: skip
     samples, options = out / "samples", request.options(out)
     if not force:
         _refuse_other_ladder(out, samples)
     if not _is_imported(samples, request, options, force):
-        _import(request, options, samples, force)
+        _import(request, options, samples, force, held_out_of(out))
     _probe(samples, model, probing, endpoint or [], "", None, None)
     finish(_ladder(samples, out, arranging, None, None, seed, True), json)
 
@@ -299,7 +309,7 @@ def review(
 
 
 def _import(
-    request: "ImportRequest", options: dict[str, Any], out: Path, force: bool
+    request: "ImportRequest", options: dict[str, Any], out: Path, force: bool, held_out: Path
 ) -> "ImportReport":
     from observe_r1.data.card import write_card
     from observe_r1.data.importing import import_rows
@@ -320,7 +330,7 @@ def _import(
         report = import_rows(
             watched(), adapter, out, request.config, against=known, image_folder=request.images,
             count_tokens=token_counter(request.tokenizer) if request.tokenizer else None,
-            source=source, options=options, overwrite=force,
+            source=source, options=options, overwrite=force, held_out=held_out,
         )  # fmt: skip
     table = [*report.table().items(), ("rows in all", report.num_rows)]
     print_table(f"{adapter.title}: what became of each row", ("", "rows"),
@@ -329,6 +339,12 @@ def _import(
         say(f"note: {note}: {count:,}")
     write_card(out)
     say(f"wrote {out}")
+    if request.config.hold_out:
+        write_card(held_out)
+        say(
+            f"wrote {held_out}: measure on it, afterwards with 'observe-r1 eval RUN --data "
+            f"{held_out}' or while training with heldout.data={held_out} rl.eval_every=20"
+        )
     if report.rejected:
         say(f"why each row was rejected: {out / 'rejected.jsonl'}")
     return report

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -26,12 +27,13 @@ from observe_r1.data.checking import (
     place_images,
 )  # fmt: skip
 from observe_r1.data.contamination import Fingerprints, Overlap
+from observe_r1.data.hold_out import NOTE, ON_BOTH_SIDES, HoldOut
 from observe_r1.data.sources.base import Adapter, BadRow, RawQuestion, read_raw
 from observe_r1.data.sources.files import FoundRow
 from observe_r1.data.sources.pictures import Pictures
 from observe_r1.data.store import SampleWriter
 from observe_r1.errors import DataError
-from observe_r1.records import to_line, write_atomic, write_json
+from observe_r1.records import read_json, to_line, write_atomic, write_json
 from observe_r1.types import Sample
 
 TokenCounter = Callable[[Sample], int]
@@ -70,6 +72,9 @@ class ImportConfig(Config):
     limit: int | None = Field(default=None, ge=1)
     """Stop after so many rows of the source."""
 
+    hold_out: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the questions kept apart to measure on, those about one picture together."""
+
 
 @dataclass
 class ImportReport:
@@ -102,8 +107,10 @@ def import_rows(
     source: str = "",
     options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    held_out: Path | None = None,
 ) -> ImportReport:
-    """Import rows into the data folder ``out``; ``source`` and ``options`` are kept in its history.
+    """Import rows into the data folder ``out``, and what is held out into ``held_out``; ``source``
+    and ``options`` are kept in their history.
 
     Example:
         import_rows(find_rows(Path("MathVision")), get_adapter("mathvision"), Path("data/mv"))
@@ -113,11 +120,19 @@ def import_rows(
     out.mkdir(parents=True, exist_ok=True)
     rejected = out / "rejected.jsonl"
     unfinished = rejected.with_suffix(".part")
-    with SampleWriter(out, overwrite=overwrite) as writer:
+    apart = HoldOut(config.hold_out)
+    with ExitStack() as opened:
+        writer = opened.enter_context(SampleWriter(out, overwrite=overwrite))
+        held = writer
+        if config.hold_out:
+            held_out = held_out or held_out_of(out)
+            again = overwrite or _is_held_out_of(held_out, out)
+            held = opened.enter_context(SampleWriter(held_out, overwrite=again))
+            write_json(held_out / "ladder.json", {HELD_OUT_OF: str(out)})
         with open(unfinished, "w", encoding="ascii") as log:
             for outcome in work.run(rows):
                 if isinstance(outcome, Sample):
-                    writer.add(outcome)
+                    (held if apart.takes(outcome) else writer).add(outcome)
                 else:
                     log.write(to_line(outcome))
         unfinished.replace(rejected)
@@ -125,6 +140,8 @@ def import_rows(
             work.report.notes["picture scaled down"] = work.pictures.num_shrunk
         if not work.report.accepted:
             raise DataError(_nothing_accepted(work.report, adapter, rejected))
+        if config.hold_out:
+            _note_held_out(work.report, apart, held.num_rows, writer.num_rows)
     if config.overlaps == "keep":
         write_atomic(out / "overlaps.jsonl", "".join(map(to_line, work.overlaps)))
     history = {
@@ -140,7 +157,35 @@ def import_rows(
         "notes": dict(work.report.notes),
     }
     write_json(out / "ladder.json", history)
+    if held_out is not None and config.hold_out:
+        write_json(held_out / "ladder.json", {**history, HELD_OUT_OF: str(out)})
     return work.report
+
+
+HELD_OUT_OF = "held_out_of"
+
+
+def held_out_of(out: Path) -> Path:
+    """Where what is held out of a data folder lies: beside it."""
+    return out.with_name(f"{out.resolve().name}-held-out")
+
+
+def _is_held_out_of(folder: Path, out: Path) -> bool:
+    """Whether an earlier import of the same folder wrote it."""
+    history = folder / "ladder.json"
+    return history.exists() and read_json(history).get(HELD_OUT_OF) == str(out)
+
+
+def _note_held_out(report: ImportReport, apart: HoldOut, num_held: int, num_left: int) -> None:
+    if not num_held or not num_left:
+        raise DataError(
+            f"hold_out = {apart.share:g} of {report.accepted:,} questions leaves "
+            f"{num_left:,} to train on and {num_held:,} to measure on. Hold out another share, or "
+            "import more questions."
+        )
+    report.notes[NOTE] = num_held
+    if apart.num_on_both_sides:
+        report.notes[ON_BOTH_SIDES] = apart.num_on_both_sides
 
 
 def _nothing_accepted(report: ImportReport, adapter: Adapter, rejected: Path) -> str:
