@@ -6,8 +6,8 @@
 #     examples/clusters/vllm_colocated.sh observe_r1 rl.save_every=10
 #
 # Arguments are the recipe and its overrides. The environment holds vLLM and the trainer:
-# pip install 'observe-r1[vllm]'. Adapters want CONFIG=examples/clusters/eight_gpus_replicas.yaml, one
-# GPU wants one_gpu.yaml. A run that is there already goes on from its last checkpoint.
+# pip install 'observe-r1[vllm]'. Adapters, and recipes with sft or dpo stages, want
+# CONFIG=examples/clusters/eight_gpus_replicas.yaml, one GPU wants one_gpu.yaml. A run that is there already goes on from its last checkpoint.
 set -euo pipefail
 
 : "${MODEL:?a checkpoint folder or a name on the hub}" "${DATA:?a data folder}" "${OUT:?the run folder}"

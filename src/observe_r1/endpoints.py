@@ -272,9 +272,9 @@ class EndpointClient:
                     return reason
                 address.fail()
         raise EngineError(
-            f"The endpoint did not answer after {self._max_retries + 1} tries: {reason}. "
-            "Check that the server runs and is not overloaded; lower the concurrency or raise the "
-            "timeout if it is."
+            f"The endpoint did not answer as it should after {self._max_retries + 1} tries: "
+            f"{reason}. Check that the server runs and is not overloaded; lower the concurrency or "
+            "raise the timeout if it is."
         )
 
     def _try(

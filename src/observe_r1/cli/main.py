@@ -176,9 +176,10 @@ def _memory_problem(error: Exception) -> str | None:
     said = ". ".join(str(error).split(". ")[:2])
     return (
         f"the GPU has run out of memory: {said}. What was written stays. While sampling, lower "
-        "engine.max_sequences or sampling.max_new_tokens (eval and probe: --batch-size, "
-        "--max-new-tokens); in supervised stages examples_per_pass; where the model itself is too "
-        "large, train adapters (policy.lora={}) or use more GPUs. 'observe-r1 plan' says what fits."
+        "STAGE.engine.max_sequences or STAGE.sampling.max_new_tokens (eval and probe: --batch-size "
+        "and --max-new-tokens); in supervised stages STAGE.examples_per_pass; where the model is "
+        "too large itself, train adapters (STAGE.policy.lora={}) or use more GPUs. 'observe-r1 "
+        "plan' says what fits."
     )
 
 

@@ -58,7 +58,8 @@ def plan(
     from observe_r1.recipes.resolve import Choice, resolve
 
     shape, device = find_shape(model), find_device(gpu)
-    machine = Machine() if gpu in MEASURED else Machine(gpus, device.memory_gb, device.name)
+    machine = Machine(gpus, device.memory_gb, device.name)  # vLLM is there if it is wanted
+    machine = Machine() if gpu in MEASURED else machine
     choice = Choice(model=model, data="puzzles", preset=preset, overrides=tuple(overrides or ()))
     run = resolve(load_recipe(recipe), choice, machine, lambda percent: 100)
     lengths = Lengths(text=prompt_tokens, image=image_tokens, completion=completion_tokens,

@@ -94,6 +94,8 @@ def _how_to_go_on(run: "RunConfig", out: Path) -> str:
     begun = load_run_config(out)  # with the checkpoint, where the model is another run
     settings = " ".join((run.recipe, *run.overrides))
     command = f"observe-r1 train {settings} --model {begun.model} --data {run.data} --out {out}"
+    if run.hardware:
+        command += f" --hardware {run.hardware}"
     if run.preset != "full":
         command += f" --preset {run.preset}"
     return f"Everything up to the last checkpoint is in {out}. Go on with:\n  {command} --resume"

@@ -30,7 +30,7 @@ def train(
         str | None, typer.Option(help="A preset of the recipe; chosen by the model without.")
     ] = None,
     hardware: Annotated[
-        str | None, typer.Option(help="A machine preset; chosen by the machine without.")
+        str | None, typer.Option(help="A machine preset, or none; chosen by the machine without.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
@@ -44,9 +44,12 @@ def train(
     from observe_r1.recipes import load_recipe
     from observe_r1.recipes.machine import detect_machine, used_by_this_run
     from observe_r1.recipes.resolve import Choice, resolve
+    from observe_r1.stages.pipeline import hardware_of
     from observe_r1.stages.questions import correct_length
     from observe_r1.train.launch import is_alone, read_launch
 
+    if resume and out is not None:
+        hardware = hardware or hardware_of(out)
     there = detect_machine()
     machine = used_by_this_run(there)
     choice = Choice(
@@ -62,10 +65,9 @@ def train(
     if (note := read_launch().note) is not None:
         say(note)
     if machine.num_gpus < there.num_gpus and is_alone():
-        launcher = f"accelerate launch --multi_gpu --num_processes {there.num_gpus}"
         say(
-            f"{there.num_gpus} GPUs are here, and one process uses one. For all: {launcher} -m "
-            "observe_r1.cli.main train …; docs/clusters.md says when to share the weights out."
+            f"{there.num_gpus} GPUs are here, and one process uses one. For all: "
+            f"{_launcher(model, there)} -m observe_r1.cli.main train …; see docs/clusters.md."
         )
     if dry_run:
         from observe_r1.stages.check import check_inputs
@@ -78,6 +80,16 @@ def train(
     from observe_r1.cli.running import train_into
 
     finish(train_into(run, out, resume), json)
+
+
+def _launcher(model: str, machine: "Machine") -> str:
+    """Full training on all of the GPUs is of shared-out weights; adapters fit each."""
+    from observe_r1.recipes.hardware import choose_hardware
+
+    chosen = choose_hardware(model, machine)
+    is_full = chosen is None or chosen.mode == "full"
+    how = "--use_fsdp --fsdp_version 2" if is_full else "--multi_gpu"
+    return f"accelerate launch {how} --num_processes {machine.num_gpus}"
 
 
 def headline(run: "RunConfig", machine: "Machine") -> str:

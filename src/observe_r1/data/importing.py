@@ -120,13 +120,13 @@ def import_rows(
     out.mkdir(parents=True, exist_ok=True)
     rejected = out / "rejected.jsonl"
     unfinished = rejected.with_suffix(".part")
-    apart = HoldOut(config.hold_out)
+    apart = HoldOut(config.hold_out, work.pictures.origin)
     with ExitStack() as opened:
         writer = opened.enter_context(SampleWriter(out, overwrite=overwrite))
         held = writer
         if config.hold_out:
             held_out = held_out or held_out_of(out)
-            again = overwrite or _is_held_out_of(held_out, out)
+            again = _is_held_out_of(held_out, out)  # only what an import of ``out`` has written
             held = opened.enter_context(SampleWriter(held_out, overwrite=again))
             write_json(held_out / "ladder.json", {HELD_OUT_OF: str(out)})
         with open(unfinished, "w", encoding="ascii") as log:
@@ -158,7 +158,8 @@ def import_rows(
     }
     write_json(out / "ladder.json", history)
     if held_out is not None and config.hold_out:
-        write_json(held_out / "ladder.json", {**history, HELD_OUT_OF: str(out)})
+        of_these = {"accepted": work.report.notes[NOTE]}
+        write_json(held_out / "ladder.json", {**history, "rows": of_these, HELD_OUT_OF: str(out)})
     return work.report
 
 
@@ -167,7 +168,8 @@ HELD_OUT_OF = "held_out_of"
 
 def held_out_of(out: Path) -> Path:
     """Where what is held out of a data folder lies: beside it."""
-    return out.with_name(f"{out.resolve().name}-held-out")
+    whole = out.resolve()
+    return (whole if out.name in ("", "..") else out).with_name(f"{whole.name}-held-out")
 
 
 def _is_held_out_of(folder: Path, out: Path) -> bool:
@@ -339,8 +341,8 @@ def question_key(sample: Sample) -> bytes:
 
 
 def estimate_tokens(sample: Sample) -> int:
-    """Prompt tokens without a tokenizer: a third of the characters, and of a picture what Qwen2.5-VL
-    makes of it, a token for 28 × 28 pixels and at most 16,384. Other models take fewer."""
+    """Prompt tokens without a tokenizer: a third of the characters, and of a picture what
+    Qwen2.5-VL makes of it, a token for 28 × 28 pixels, at most 16,384. Other models take fewer."""
     import io
 
     from PIL import Image

@@ -78,8 +78,9 @@ def make_base(
 
 
 def _fingerprint(run: RunConfig) -> str:
-    """Of the settings and of the weights that are started from."""
-    digest = hashlib.sha256(json.dumps(run.model_dump(mode="json"), sort_keys=True).encode())
+    """Of the settings, less what only looks on, and of the weights that are started from."""
+    settings = run.model_dump(mode="json", exclude={"tracking": {"project", "name"}})
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for weights in sorted(Path(resolve_model(run.model)).glob("*.safetensors")):
         digest.update(weights.read_bytes())
     return digest.hexdigest()[:12]

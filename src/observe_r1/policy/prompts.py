@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -200,12 +201,17 @@ class PromptEncoder:
 
 @cache
 def _memory_share() -> int:
-    """Bytes of this machine's memory for each of the run's processes on it."""
+    """Bytes of this machine's memory, or of what a job may have of it, for each of the run's
+    processes here."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # not every system says
         total = 16 * 2**30
-    return total // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        file = Path("/sys/fs/cgroup") / limit
+        if file.is_file() and (said := file.read_text().strip()).isdigit():
+            total = min(total, int(said))
+    return total // int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1")
 
 
 def image_blocks(is_image: Tensor) -> Tensor:

@@ -49,9 +49,20 @@ class VisionInputs:
             pixels = {k: v.to(device) for k, v in prompt.vision.items()}
             with torch.no_grad():
                 encoded = inner_model(self.model).get_image_features(**pixels, return_dict=True)
-            self._kept[prompt] = encoded
+            self._kept[prompt] = _without_the_rest(encoded)
             self.num_encoded += prompt.num_images
         return self._kept[prompt]
+
+
+def _without_the_rest(encoded: Any) -> Any:
+    """Only what is read: the tower's own states are several times as large."""
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    kept = BaseModelOutputWithPooling()
+    for name in FIELDS:
+        if (value := getattr(encoded, name, None)) is not None:
+            setattr(kept, name, value)
+    return kept
 
 
 def merge_features(encoded: Sequence[Any]) -> Any:

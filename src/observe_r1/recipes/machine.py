@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import takewhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +69,5 @@ def _visible(gpus: list[tuple[str, float]]) -> list[tuple[str, float]]:
     chosen = [part.strip() for part in shown.split(",") if part.strip()]
     if all(part.isdigit() for part in chosen):
         return [gpus[int(part)] for part in chosen if int(part) < len(gpus)]
-    return gpus[: len(chosen)]  # named by identifier: trust the count
+    named = list(takewhile(lambda part: part.startswith(("GPU-", "MIG-")), chosen))
+    return gpus[: len(named)]  # trust the count; "-1" and the like hide all that follow

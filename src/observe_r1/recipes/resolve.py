@@ -21,6 +21,9 @@ from observe_r1.recipes.machine import Machine
 FULL = "full"
 """The preset of a recipe as it stands: the paper's own scale."""
 
+NO_HARDWARE = "none"
+"""Of machine presets: none, whatever the machine."""
+
 SECTIONS = ("heldout", "budget", "tracking")
 """What an override can name beside a stage."""
 
@@ -104,6 +107,8 @@ def find_preset(recipe: Recipe, name: str) -> Preset:
 
 
 def _hardware(choice: Choice, preset: str, machine: Machine) -> Hardware | None:
+    if choice.hardware == NO_HARDWARE:
+        return None
     if choice.hardware:
         return find_hardware(choice.hardware)
     return None if preset == "tiny" else choose_hardware(choice.model, machine)

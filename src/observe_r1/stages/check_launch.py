@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 
 from observe_r1.config.dpo import DPOStage
+from observe_r1.config.rollout import VLLM, VLLMServer
 from observe_r1.config.sft import SFTStage
-from observe_r1.config.stages import Stage
+from observe_r1.config.stages import RLStage, Stage
 from observe_r1.errors import ConfigError
 from observe_r1.train.launch import read_launch
 
@@ -20,6 +21,17 @@ def check_launch(stages: Sequence[Stage]) -> None:
         if isinstance(stage, SupervisedStage):
             refuse_sharded(stage, sharded)
             share_of_step(stage, world)
+        if isinstance(stage, RLStage):
+            refuse_sharded_adapters(stage, sharded)
+
+
+def refuse_sharded_adapters(stage: RLStage, sharded: bool) -> None:
+    if sharded and stage.policy.lora and isinstance(stage.engine, VLLM | VLLMServer):
+        raise ConfigError(
+            f"{stage.name} asks for adapters (policy.lora), a sharded model and vLLM at once, "
+            "which has not been tested. Use engine.type=shared_prefill, or launch without sharding "
+            "(examples/clusters/eight_gpus_replicas.yaml)."
+        )
 
 
 def refuse_sharded(stage: SupervisedStage, sharded: bool) -> None:

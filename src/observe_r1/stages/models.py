@@ -84,9 +84,19 @@ def keep_start(pinned: str, out: Path) -> None:
 
     folder = Path(pinned).expanduser()
     if folder.parent.name == CHECKPOINTS and (folder / TRAINING).is_dir():
-        place = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]
         with suppress(OSError):
-            point(folder.parent.parent, f"start-of-{out.resolve().name}-{place}", folder)
+            point(folder.parent.parent, _start_of(out), folder)
+
+
+def let_start_go(pinned: str, out: Path) -> None:
+    """A run that has not begun needs nothing of another."""
+    with suppress(OSError):
+        (Path(pinned).expanduser().parent / _start_of(out)).unlink(missing_ok=True)
+
+
+def _start_of(out: Path) -> str:
+    whole = out.resolve()
+    return f"start-of-{whole.name}-{hashlib.sha256(str(whole).encode()).hexdigest()[:8]}"
 
 
 def _name_of_weights(pinned: str) -> str:

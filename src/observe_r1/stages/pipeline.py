@@ -24,14 +24,14 @@ from observe_r1.data.traces import TRACES
 from observe_r1.errors import RunError
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.machine import detect_machine, used_by_this_run
-from observe_r1.recipes.resolve import Choice, resolve
+from observe_r1.recipes.resolve import NO_HARDWARE, Choice, resolve
 from observe_r1.records import read_json, read_rows, write_json
 from observe_r1.stages.check import check_inputs
 from observe_r1.stages.environment import environment, is_main_process, now
 from observe_r1.stages.handover import Handover, stage_folders
 from observe_r1.stages.locks import only_one
 from observe_r1.stages.measure import prepare_held_out
-from observe_r1.stages.models import keep_start, locate_model, pin_checkpoint
+from observe_r1.stages.models import keep_start, let_start_go, locate_model, pin_checkpoint
 from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
 from observe_r1.stages.run_stage import Notify, Work, run_stage
@@ -46,6 +46,11 @@ ENVIRONMENT = "env.json"
 LOCK = ".lock"
 LIMITS = ("max_steps", "max_minutes", "eval_every", "save_every", "keep_checkpoints")
 """Stage settings that a resumed run may have otherwise: they do not change what a step does."""
+MEMORY = {
+    "policy": {"max_tokens_per_microbatch"},
+    "engine": {"memory_share", "max_sequences", "prefill_tokens"},
+}
+"""And those of how much is computed at a time: a resumed run may be on another machine."""
 KEEPING = ("filters", "transforms", "at_least")
 """What becomes of drawn responses: may be otherwise as long as no stage has begun from them."""
 
@@ -65,7 +70,10 @@ def train(
     Example:
         checkpoint = train("observe_r1", out="runs/first", overrides=("rl.max_steps=20",))
     """
-    choice = Choice(model=model, data=data, preset=preset, overrides=overrides)
+    choice = Choice(
+        model=model, data=data, preset=preset, overrides=overrides,
+        hardware=hardware_of(Path(out)) if resume else None,
+    )  # fmt: skip
     machine = used_by_this_run(detect_machine())
     run = resolve(
         load_recipe(recipe), choice, machine, lambda percent: correct_length(data, percent)
@@ -110,7 +118,9 @@ def open_trackers(run: RunConfig, out: Path) -> Trackers:
     for stage in run.active_stages:
         known |= settings_of(stage)
     ended = [folder / METRICS for folder, _ in stage_folders(run, out) if (folder / DONE).exists()]
-    before = sum(max(row["step"] for row in read_rows(path)) for path in ended if path.exists())
+    before = sum(
+        max((row["step"] for row in read_rows(path)), default=0) for path in ended if path.exists()
+    )
     return Trackers(run.tracking, out, known, steps_before=before)
 
 
@@ -162,6 +172,7 @@ def claimed_run_folder(run: RunConfig, out: Path, resume: bool) -> Iterator[None
         except BaseException:  # Ctrl-C too: a run that has not begun leaves nothing behind
             if not resume and not _has_begun(out):
                 _empty(out, keep_folder=existed)
+                let_start_go(run.model, out)
             for part in out.glob("**/.*.part"):  # a checkpoint that was being written
                 shutil.rmtree(part, ignore_errors=True)
             raise
@@ -189,6 +200,13 @@ def _empty(out: Path, keep_folder: bool) -> None:
     shutil.rmtree(out, ignore_errors=True)
     if keep_folder:
         out.mkdir(parents=True, exist_ok=True)
+
+
+def hardware_of(out: Path) -> str | None:
+    """The machine preset that a run was begun with, to be gone on with wherever that is."""
+    if not (out / CONFIG).exists():
+        return None
+    return read_json(out / CONFIG).get("hardware") or NO_HARDWARE
 
 
 def load_run_config(out: Path) -> RunConfig:
@@ -242,11 +260,21 @@ def _has_more(run: RunConfig, stage: Stage, done: dict[str, Any]) -> bool:
 def _identity(run: RunConfig, out: Path) -> dict[str, Any]:
     still = {stage.name: still_free(stage, folder) for folder, stage in stage_folders(run, out)}
     stages = {
-        stage.name: stage.model_dump(mode="json", exclude={*LIMITS, *still.get(stage.name, ())})
+        stage.name: _without_memory(
+            stage.model_dump(mode="json", exclude={*LIMITS, *still.get(stage.name, ())})
+        )
         for stage in run.stages
     }
     model = pin_checkpoint(run.model)
     return {"recipe": run.recipe, "model": model, "data": run.data, **stages}
+
+
+def _without_memory(stage: dict[str, Any]) -> dict[str, Any]:
+    parts = {
+        part: {key: value for key, value in stage[part].items() if key not in names}
+        for part, names in MEMORY.items() if isinstance(stage.get(part), dict)
+    }  # fmt: skip
+    return stage | parts
 
 
 def still_free(stage: Stage, folder: Path) -> tuple[str, ...]:

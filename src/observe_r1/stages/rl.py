@@ -18,6 +18,7 @@ from observe_r1.errors import ConfigError, RunError
 from observe_r1.policy.load import Policy, load_policy, replica
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.engines import make_engine
+from observe_r1.stages.check_launch import refuse_sharded_adapters
 from observe_r1.stages.environment import facts
 from observe_r1.stages.fit import check_fit
 from observe_r1.stages.moments import keep_moments
@@ -97,23 +98,20 @@ def build_engine(stage: RLStage, policy: Policy, processes: Processes) -> Rollou
     """The engine the stage names; those that cannot train are refused."""
     if isinstance(stage.engine, Endpoint):
         raise ConfigError(trains_no_endpoint(stage.name))
+    refuse_sharded_adapters(stage, processes.sharded)
     has_own_weights = isinstance(stage.engine, VLLM | VLLMServer)
-    if has_own_weights and processes.sharded and stage.policy.lora:
-        raise ConfigError(
-            f"{stage.name} asks for adapters (policy.lora), a sharded model and vLLM at once, "
-            "which has not been tested. Use engine.type=shared_prefill, or launch without sharding."
-        )
     sampled = replica(policy) if processes.sharded and not has_own_weights else policy
     return make_engine(stage.engine, lambda: sampled)
 
 
 def _note_long_warm_up(stage: RLStage, num_updates: int) -> None:
     """A warm-up is counted in updates, and few questions make few of them."""
-    if 3 * stage.optimizer.warmup > num_updates:
+    advice = max(1, num_updates // 33) if math.isfinite(num_updates) else 0
+    if 3 * stage.optimizer.warmup > num_updates and advice < stage.optimizer.warmup:
         logger.warning(
             "stage '%s': the learning rate rises for %d of %d updates: most of them learn little. "
             "Set %s.optimizer.warmup=%d, or train on more questions", stage.name,
-            stage.optimizer.warmup, num_updates, stage.name, max(1, num_updates // 33),
+            stage.optimizer.warmup, num_updates, stage.name, advice,
         )  # fmt: skip
 
 

@@ -91,15 +91,16 @@ class Trackers:
         """What each wants to know of a run, in its own words."""
         if tracker == "tensorboard":
             return {"logging_dir": str(self.run)}
-        called = {"name": self.tracking.name or self.run.resolve().name, "resume": "allow"}
-        return called | ({"id": self._id(tracker)} if tracker == "wandb" else {})
-
-    def _id(self, tracker: str) -> str:
+        name = self.tracking.name or self.run.resolve().name
         known = read_json(self.run / STORE) if (self.run / STORE).exists() else {}
-        if tracker not in known:
-            known[tracker] = uuid.uuid4().hex[:12]
+        is_new = tracker not in known
+        if is_new:
+            known[tracker] = uuid.uuid4().hex[:8]
             write_json(self.run / STORE, known)
-        return known[tracker]
+        if tracker == "wandb":
+            return {"name": name, "id": known[tracker], "resume": "allow"}
+        # trackio goes by names, and folders in two places may have the same.
+        return {"name": f"{name}-{known[tracker]}", "resume": "never" if is_new else "allow"}
 
 
 def _processes_have_met() -> bool:

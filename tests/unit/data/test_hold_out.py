@@ -1,11 +1,13 @@
 """Questions kept apart: none about a picture that is trained on, the same ones every time."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from observe_r1.cli.main import call
 from observe_r1.data.hold_out import HoldOut
@@ -64,6 +66,37 @@ def test_nothing_is_lost_and_nothing_twice(tmp_path: Path) -> None:
     assert len(left) + len(held) == len({s.id for s in (*left, *held)}) == 200
     assert 20 < len(held) < 60
     assert read_json(held_out_of(tmp_path / "all") / "ladder.json")["config"]["hold_out"] == 0.2
+
+
+def test_a_picture_that_was_scaled_down_for_one_question_is_the_same_picture(
+    tmp_path: Path,
+) -> None:
+    found = []
+    for number in range(60):
+        buffer = io.BytesIO()
+        Image.new("RGB", (60, 60), (number, 0, 0)).save(buffer, format="PNG")
+        for answer in ("3", "[1, 2, 3, 4]"):
+            asked = {
+                "question": f"{answer} in {number}?",
+                "answer": answer,
+                "images": [buffer.getvalue()],
+            }
+            found.append(FoundRow(f"row:{number}", asked, ()))
+    config = ImportConfig(hold_out=0.3, shrink_images_to=784)
+    import_rows(found, get_adapter("table"), tmp_path / "all", config)
+    colours = [
+        {Image.open(io.BytesIO(s.images[0])).getpixel((5, 5)) for s in read_samples(folder)}
+        for folder in (tmp_path / "all", tmp_path / "all-held-out")
+    ]
+    assert not colours[0] & colours[1]
+    assert len(colours[0] | colours[1]) == 60
+
+
+def test_the_folder_beside_a_relative_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert held_out_of(Path(".")) == tmp_path / "here-held-out"
+    assert held_out_of(Path("data/mv")) == Path("data/mv-held-out")
 
 
 def test_a_share_that_leaves_one_side_empty_is_refused_and_writes_nothing(tmp_path: Path) -> None:

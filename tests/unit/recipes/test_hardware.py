@@ -4,7 +4,7 @@ import pytest
 
 from observe_r1.recipes import load_recipe
 from observe_r1.recipes.hardware import Hardware, all_hardware, choose_hardware
-from observe_r1.recipes.machine import Machine, used_by_this_run
+from observe_r1.recipes.machine import Machine, _visible, used_by_this_run
 from observe_r1.recipes.plan.devices import find_gpu
 from observe_r1.recipes.plan.report import Plan, make_plan
 from observe_r1.recipes.plan.shapes import find_shape
@@ -71,3 +71,19 @@ def test_a_run_uses_a_gpu_a_process(
         monkeypatch.setenv(name, value)
     assert used_by_this_run(Machine(8, 80.0, "GPU")).num_gpus == used
     assert used_by_this_run(Machine()).num_gpus == 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "count"),
+    [
+        (None, 3), ("", 0), ("-1", 0), ("NoDevFiles", 0), ("1", 1), ("0,2", 2), ("0,-1,1", 0),
+        ("GPU-8f2a,GPU-11c0", 2), ("MIG-1,-1,MIG-2", 1),
+    ],
+)  # fmt: skip
+def test_gpus_that_are_hidden_are_not_there(
+    shown: str | None, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if shown is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert len(_visible([("GPU", 80.0)] * 3)) == count

@@ -12,9 +12,12 @@ from observe_r1.recipes.machine import Machine
 from observe_r1.recipes.resolve import Choice, resolve
 from observe_r1.records import write_json
 from observe_r1.stages.handover import stage_folders
+from observe_r1.stages.models import keep_start
 from observe_r1.stages.pipeline import (
+    _check_same_run,
     check_can_start,
     claimed_run_folder,
+    hardware_of,
     load_run_config,
     run_recipe,
 )
@@ -95,6 +98,43 @@ def test_a_resumed_run_may_be_longer_but_not_another(tmp_path):
     assert "rl.loss.clip_low: 0.2 then, 0.1 now" in str(found.value)
     with pytest.raises(RunError, match="another data"):
         check_can_start(make_run(data="other"), tmp_path, resume=True)
+
+
+def test_a_run_that_never_began_holds_nothing_of_the_one_it_would_start_from(tmp_path):
+    checkpoints, out = tmp_path / "other" / "checkpoints", tmp_path / "run"
+    link_latest(tmp_path / "other", "step-000004")
+    run = make_run(model=str(checkpoints / "step-000004"))
+    with pytest.raises(ModelError), claimed_run_folder(run, out, resume=False):
+        keep_start(run.model, out)
+        assert len(list(checkpoints.glob("start-of-run-*"))) == 1
+        raise ModelError("cannot be loaded")
+    assert not list(checkpoints.glob("start-of-*"))
+
+
+def test_a_resumed_run_may_be_on_another_machine(tmp_path):
+    machine = Machine(1, 80.0, "GPU")
+    choice = {"model": "Qwen/Qwen2.5-VL-3B-Instruct", "data": "folder"}
+    begun = resolve(load_recipe("grpo"), Choice(**choice), machine)
+    assert begun.hardware == "1x80gb-lora-3b"
+    with claimed_run_folder(begun, tmp_path, resume=False):
+        pass
+    known = hardware_of(tmp_path)
+    elsewhere = resolve(
+        load_recipe("grpo"), Choice(**choice, hardware=known), Machine(1, 40.0, "x")
+    )
+    _check_same_run(elsewhere, load_run_config(tmp_path), tmp_path)
+    less = ("rl.policy.max_tokens_per_microbatch=4096", "rl.engine.max_sequences=8")
+    smaller = resolve(
+        load_recipe("grpo"), Choice(**choice, hardware=known, overrides=less), machine
+    )
+    _check_same_run(smaller, load_run_config(tmp_path), tmp_path)
+    other = resolve(load_recipe("grpo"), Choice(**choice, hardware="none"), machine)
+    with pytest.raises(RunError, match=r"rl\.policy\.lora"):
+        _check_same_run(other, load_run_config(tmp_path), tmp_path)
+    with claimed_run_folder(other, tmp_path / "plain", resume=False):
+        pass
+    assert hardware_of(tmp_path / "plain") == "none"
+    assert hardware_of(tmp_path / "nothing") is None
 
 
 def link_latest(run, step: str) -> None:

@@ -109,5 +109,5 @@ def test_trackers_are_opened_in_a_process_that_knows_which_it_is(tmp_path: Path)
     assert lines[1:3] == ["{'rewards': '[1, 2]'}", "{'rl/accuracy': 1.0} 5"]
     known = json.loads((run / "trackers.json").read_text())["wandb"]
     assert (
-        lines[3] == lines[6] == f"looking {{'name': 'run-a', 'resume': 'allow', 'id': '{known}'}}"
+        lines[3] == lines[6] == f"looking {{'name': 'run-a', 'id': '{known}', 'resume': 'allow'}}"
     )

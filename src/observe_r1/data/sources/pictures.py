@@ -48,6 +48,7 @@ class Pictures:
         self.shrink_to = shrink_to
         self.num_shrunk = 0
         """Different pictures that were scaled down."""
+        self._origins: dict[bytes, bytes] = {}
         self._checked: OrderedDict[tuple[bytes, bool], bytes | BadRow] = OrderedDict()
 
     def load(self, reference: Any, folders: Sequence[Path], *, may_shrink: bool = True) -> bytes:
@@ -57,13 +58,21 @@ class Pictures:
             raise BadRow("image too large", f"{len(data):,} bytes")
         key = (sha256(data).digest(), may_shrink)
         if key not in self._checked:
-            self._checked[key] = self._check(data, self.shrink_to if may_shrink else None)
+            made = self._check(data, self.shrink_to if may_shrink else None)
+            if isinstance(made, bytes) and made:
+                self._origins[sha256(made).digest()] = key[0]
+            self._checked[key] = made
             if len(self._checked) > _REMEMBERED:
                 self._checked.popitem(last=False)
         verdict = self._checked[key]
         if isinstance(verdict, BadRow):
             raise BadRow(verdict.reason, verdict.detail)
         return verdict or data
+
+    def origin(self, stored: bytes) -> bytes:
+        """A name for the picture that a stored one was made of, equal for all its versions."""
+        own = sha256(stored).digest()
+        return self._origins.get(own, own)
 
     def _read(self, reference: Any, folders: Sequence[Path]) -> bytes:
         if isinstance(reference, bytes | bytearray | memoryview):
