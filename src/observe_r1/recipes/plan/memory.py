@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from observe_r1.config.rollout import SHARE_FOR_COMPLETIONS
 from observe_r1.config.stages import RLStage
-from observe_r1.recipes.plan.seconds import BYTES, Layout, trained_parameters
+from observe_r1.recipes.plan.seconds import BYTES, Layout, trained_parameters, trains_vision
 from observe_r1.recipes.plan.shapes import ModelShape
 from observe_r1.recipes.plan.workload import Workload
 
@@ -64,6 +64,7 @@ def memory_of(
         "optimizer": moments,
         "reference": whole if stage.loss.kl.coefficient and not stage.policy.lora else 0.0,
         "sampler's weights": whole if layout.sharded and samples_here else 0.0,
+        "encoded pictures": _pictures_gb(shape, stage, work, width),
         "libraries": CONTEXT_GB if process_gb is None else process_gb,
     }
     room = device_gb - sum(always.values()) if is_gpu else None
@@ -96,6 +97,14 @@ def _cache_gb(shape: ModelShape, stage: RLStage, work: Workload, width: int, at_
     return (prompts + at_once * stage.sampling.max_new_tokens) * _token_gb(shape, width)
 
 
+def _pictures_gb(shape: ModelShape, stage: RLStage, work: Workload, width: int) -> float:
+    """Kept from a step's rollout to its update while neither tower nor aligner is trained."""
+    if shape.vision is None or trains_vision(stage):
+        return 0.0
+    layers = 1 + shape.deepstack
+    return work.prompts * work.lengths.image * shape.language.hidden * layers * width / 1e9
+
+
 def _token_gb(shape: ModelShape, width: int) -> float:
     """Keys and values of one token."""
     return 2 * shape.language.key * shape.language.layers * width / 1e9
@@ -116,8 +125,7 @@ def _activations_gb(shape: ModelShape, stage: RLStage, work: Workload, width: in
     layer = tower.kept_per_token
     per_token = tower.layers * tower.hidden + layer if keeps else tower.layers * layer
     numbers = tokens * per_token
-    frozen = stage.policy.lora or (stage.policy.freeze_vision and stage.policy.freeze_aligner)
-    if shape.vision is not None and not frozen:
+    if shape.vision is not None and trains_vision(stage):
         vision = shape.vision
         each = vision.layers * vision.hidden + vision.kept_per_token if keeps else (
             vision.layers * vision.kept_per_token

@@ -60,9 +60,7 @@ class StepClock:
         limit = getattr(stage.engine, "max_sequences", None)
         self._at_once = at_once or min(work.sequences, limit or work.sequences)
         self.width = BYTES[stage.policy.dtype]
-        self.trains_vision = not (
-            stage.policy.lora or (stage.policy.freeze_vision and stage.policy.freeze_aligner)
-        )
+        self.trains_vision = trains_vision(stage)
 
     def phases(self) -> dict[str, float]:
         """Seconds by phase, in the order in which they come."""
@@ -247,6 +245,12 @@ class StepClock:
             passes = self.work.rows * (3 + self._recomputes) + self._old_rows
             bytes_ = whole * (passes + 1)
         return self.device.send(bytes_, across_nodes=self.layout.crosses_nodes)
+
+
+def trains_vision(stage: RLStage) -> bool:
+    """Whether tower or aligner move, so that pictures are encoded anew for every pass."""
+    policy = stage.policy
+    return not (policy.lora or (policy.freeze_vision and policy.freeze_aligner))
 
 
 def trained_parameters(shape: ModelShape, stage: RLStage) -> float:
