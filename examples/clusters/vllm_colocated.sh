@@ -7,7 +7,8 @@
 #
 # Arguments are the recipe and its overrides. The environment holds vLLM and the trainer:
 # pip install 'observe-r1[vllm]'. Adapters, and recipes with sft or dpo stages, want
-# CONFIG=examples/clusters/eight_gpus_replicas.yaml, one GPU wants one_gpu.yaml. A run that is there already goes on from its last checkpoint.
+# CONFIG=examples/clusters/eight_gpus_replicas.yaml, one GPU wants one_gpu.yaml. A run that is there
+# already goes on from its last checkpoint.
 set -euo pipefail
 
 : "${MODEL:?a checkpoint folder or a name on the hub}" "${DATA:?a data folder}" "${OUT:?the run folder}"

@@ -117,13 +117,15 @@ def _packages() -> list[Finding]:
 
 
 def _package(name: str) -> Finding:
+    from observe_r1.recipes.machine import has_vllm
+
     advice = "pip install 'observe-r1[train]'"
     try:
         found = version(name)
     except PackageNotFoundError:
         return Finding(name, "missing", "not installed", advice)
     wanted = MINIMUM.get(name)
-    if name == "transformers" and WITH_VLLM <= _numbers(found) < MINIMUM[name] and _has_vllm():
+    if name == "transformers" and WITH_VLLM <= _numbers(found) < MINIMUM[name] and has_vllm():
         return Finding(
             name, "note", f"{found}, as vLLM wants it",
             "it trains; from 5.18 on features of a frozen vision tower are kept from pass to pass",
@@ -132,10 +134,6 @@ def _package(name: str) -> Finding:
         least = ".".join(map(str, wanted))
         return Finding(name, "broken", f"{found}, needs {least} or newer", advice)
     return Finding(name, "ok", found)
-
-
-def _has_vllm() -> bool:
-    return find_spec("vllm") is not None
 
 
 def _numbers(text: str) -> tuple[int, ...]:

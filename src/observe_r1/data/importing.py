@@ -144,18 +144,7 @@ def import_rows(
             _note_held_out(work.report, apart, held.num_rows, writer.num_rows)
     if config.overlaps == "keep":
         write_atomic(out / "overlaps.jsonl", "".join(map(to_line, work.overlaps)))
-    history = {
-        "made_by": "data import",
-        "source": source,
-        "adapter": adapter.name,
-        "reference": adapter.reference,
-        "against": list(against.names) if against else [],
-        "config": config.model_dump(mode="json"),
-        "options": dict(options or {}),
-        "num_rows": work.report.num_rows,
-        "rows": work.report.table(),
-        "notes": dict(work.report.notes),
-    }
+    history = work.history() | {"source": source, "options": dict(options or {})}
     write_json(out / "ladder.json", history)
     if held_out is not None and config.hold_out:
         of_these = {"accepted": work.report.notes[NOTE]}
@@ -229,6 +218,21 @@ class _Import:
         """The samples that were kept although a benchmark holds them, and what they repeat."""
         self._ids: set[str] = set()
         self._questions: set[bytes] = set()
+
+    def history(self) -> dict[str, Any]:
+        """What is kept of an import beside its samples."""
+        return {
+            "made_by": "data import",
+            "source": "",
+            "adapter": self.adapter.name,
+            "reference": self.adapter.reference,
+            "against": list(self.against.names) if self.against else [],
+            "config": self.config.model_dump(mode="json"),
+            "options": {},
+            "num_rows": self.report.num_rows,
+            "rows": self.report.table(),
+            "notes": dict(self.report.notes),
+        }
 
     def run(self, rows: Iterable[FoundRow]) -> Iterator[Sample | dict[str, Any]]:
         """A sample for each accepted row, a line for rejected.jsonl for each other one."""

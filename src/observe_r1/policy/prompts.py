@@ -20,6 +20,7 @@ from torch import Tensor
 
 from observe_r1.errors import DataError, ModelError
 from observe_r1.policy.family import Family, inner_model
+from observe_r1.recipes.machine import processes_here
 from observe_r1.text import format_question
 from observe_r1.types import Sample
 
@@ -211,7 +212,7 @@ def _memory_share() -> int:
         file = Path("/sys/fs/cgroup") / limit
         if file.is_file() and (said := file.read_text().strip()).isdigit():
             total = min(total, int(said))
-    return total // int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1")
+    return total // processes_here()
 
 
 def image_blocks(is_image: Tensor) -> Tensor:

@@ -32,16 +32,24 @@ class Machine:
 def detect_machine() -> Machine:
     """What ``nvidia-smi`` lists, less what CUDA_VISIBLE_DEVICES hides; no GPU without it."""
     gpus = _visible(_query_nvidia())
-    has_vllm = find_spec("vllm") is not None
     if not gpus:
-        return Machine(has_vllm=has_vllm)
-    return Machine(len(gpus), min(memory for _, memory in gpus), gpus[0][0], has_vllm)
+        return Machine(has_vllm=has_vllm())
+    return Machine(len(gpus), min(memory for _, memory in gpus), gpus[0][0], has_vllm())
+
+
+def has_vllm() -> bool:
+    """Whether vLLM is installed beside this package."""
+    return find_spec("vllm") is not None
 
 
 def used_by_this_run(machine: Machine) -> Machine:
     """What of it is used: a GPU a process, and without a launcher there is one process."""
-    here = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1"
-    return replace(machine, num_gpus=min(machine.num_gpus, int(here)))
+    return replace(machine, num_gpus=min(machine.num_gpus, processes_here()))
+
+
+def processes_here() -> int:
+    """The run's processes on this machine, as its launcher says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1")
 
 
 def _query_nvidia() -> list[tuple[str, float]]:
