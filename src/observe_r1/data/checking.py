@@ -21,8 +21,9 @@ _SPECIAL = re.compile(
     r"|start_of_turn|end_of_turn|start_of_image|end_of_image|end_of_utterance|row_\d+_col_\d+)>"
 )
 _NUMBERS_IN_BRACKETS = re.compile(
-    r"\s*[\[({<]\s*-?\d[\d.]*(?:[\s,;()\[\]<>-]+\d[\d.]*)+\s*[\])}>]+\s*"
+    r"\s*[\[({<]\s*\d[\d.]*(?:[\s,;()\[\]<>]+\d[\d.]*)+\s*[\])}>]+\s*"
 )
+"""None of them negative: no pixel is."""
 _NO_ANSWER = {"", "nan", "none", "null", "n/a", "?", "-"}
 
 

@@ -277,7 +277,7 @@ class _Import:
             family=raw.family,
             **raw.measured,
         )
-        self._refuse_long(sample)
+        self._refuse_long(sample, may_shrink=not in_pixels)
         overlap = self._refuse_known(sample)
         sample = replace(sample, id=self._own_id(raw, sample))
         if overlap:
@@ -285,13 +285,14 @@ class _Import:
             self.overlaps.append({"id": sample.id, **asdict(overlap)})
         return sample
 
-    def _refuse_long(self, sample: Sample) -> None:
+    def _refuse_long(self, sample: Sample, *, may_shrink: bool) -> None:
         num_tokens = self.count_tokens(sample)
         if num_tokens > self.config.max_prompt_tokens:
-            detail = f"{num_tokens} tokens, at most {self.config.max_prompt_tokens} are allowed"
-            if sample.images:
-                detail += "; --shrink-images-to makes pictures smaller"
-            raise BadRow("too long", detail)
+            way_out = "--max-prompt-tokens allows more"
+            if sample.images and may_shrink:
+                way_out = "--shrink-images-to makes pictures smaller"
+            allowed = f"at most {self.config.max_prompt_tokens} are allowed"
+            raise BadRow("too long", f"{num_tokens} tokens, {allowed}; {way_out}")
 
     def _refuse_known(self, sample: Sample) -> Overlap | None:
         """What a sample that is kept repeats of a benchmark."""

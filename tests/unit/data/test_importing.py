@@ -17,6 +17,7 @@ from observe_r1.data.sources.pictures import Pictures
 from observe_r1.data.store import read_samples
 from observe_r1.errors import DataError
 from observe_r1.pictures import as_seen
+from observe_r1.records import read_rows
 
 
 def picture(shade: int = 0, size: tuple[int, int] = (12, 12), format: str = "PNG") -> bytes:
@@ -178,6 +179,8 @@ def test_larger_pictures_are_scaled_down_when_that_is_wished(tmp_path):
         ({"answer": "(10,20),(30,40)"}, 300),
         ({"answer": "A", "options": ["[1, 2]", "[3, 4]"]}, 300),
         ({"answer": "A", "options": ["(1)", "(3)"]}, 100),
+        ({"answer": "(3,-4)"}, 100),
+        ({"answer": "[-3, 4]"}, 100),
         ({"answer": "3"}, 100),
     ],
 )
@@ -187,6 +190,20 @@ def test_a_picture_keeps_its_size_where_the_answer_may_count_in_its_pixels(tmp_p
     (sample,) = read_samples(tmp_path)
     assert Image.open(io.BytesIO(sample.images[0])).size == (side, side)
     assert report.notes == ({"picture scaled down": 1} if side == 100 else {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "way_out"),
+    [("3", "--shrink-images-to makes pictures smaller"), ("(3,4)", "--max-prompt-tokens allows")],
+)
+def test_a_picture_too_large_is_refused_with_the_way_out_that_leads_there(
+    tmp_path, answer, way_out
+):
+    found = row(1, answer=answer, images=[picture(4, (300, 300))])
+    import_all(tmp_path, [found, row(2)], max_prompt_tokens=100)
+    (line,) = read_rows(tmp_path / "rejected.jsonl")
+    assert line["reason"] == "too long"
+    assert way_out in line["detail"]
 
 
 def test_pictures_that_readers_see_differently_are_stored_as_a_person_sees_them(tmp_path):
@@ -338,15 +355,28 @@ def test_a_table_that_knows_nothing_of_the_real_questions_accounts_for_all_of_th
 ):
     report = import_rows(find_rows(real_questions), get_adapter("table"), tmp_path)
     # One picture holds all that several markers name, which only the adapter of the set can know.
-    assert report.table() == {"accepted": 246, "image markers do not match": 58}
+    markers = {"image markers do not match": 58}
+    assert report.table() == {"accepted": 244, "too long": 2} | markers
 
 
 def test_all_real_questions_are_accounted_for(real_questions, tmp_path):
     rows = find_rows(real_questions)
-    report = import_rows(rows, get_adapter("mathvision"), tmp_path)
-    assert report.num_rows == 304
-    assert report.accepted + sum(report.rejected.values()) == 304
+    config = ImportConfig(max_prompt_tokens=16384)
+    report = import_rows(rows, get_adapter("mathvision"), tmp_path, config)
     # Each row was looked at: every one has its picture and a gold that can be checked.
-    assert report.accepted == 304
+    assert (report.num_rows, report.table()) == (304, {"accepted": 304})
     kinds = Counter(sample.kind for sample in read_samples(tmp_path))
     assert kinds == {"choice": 191, "number": 112, "expression": 1}
+
+
+def test_the_two_largest_real_pictures_are_left_out_unless_made_smaller(real_questions, tmp_path):
+    adapter = get_adapter("mathvision")
+    as_found = import_rows(find_rows(real_questions), adapter, tmp_path / "found")
+    assert as_found.table() == {"accepted": 302, "too long": 2}
+    lines = list(read_rows(tmp_path / "found" / "rejected.jsonl"))
+    assert [line["id"] for line in lines] == ["2955", "2984"]
+    assert all("--shrink-images-to makes pictures smaller" in line["detail"] for line in lines)
+
+    config = ImportConfig(shrink_images_to=1_000_000)
+    shrunk = import_rows(find_rows(real_questions), adapter, tmp_path / "shrunk", config)
+    assert shrunk.table() == {"accepted": 304}
