@@ -57,6 +57,10 @@ Columns = Annotated[
     list[str] | None,
     typer.Option("--column", metavar="FIELD=NAME", help="Columns of a table: question=problem."),
 ]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A column to keep for rewards, as sample.metadata[NAME]."),
+]
 Against = Annotated[
     list[str] | None,
     typer.Option(metavar="[ADAPTER:]PATH", help="Benchmarks whose questions must not be in it."),
@@ -104,7 +108,11 @@ def import_(
         bool, typer.Option("--split-specials", help="Split control tokens instead of rejecting.")
     ] = False,
     shrink_images_to: ShrinkImages = None,
+    metadata: Metadata = None,
     max_prompt_tokens: Annotated[int, typer.Option(min=1, help="Longest prompt.")] = 8192,
+    max_answer_words: Annotated[
+        int, typer.Option(min=1, help="Longest answer compared as text; others are rejected.")
+    ] = 8,
     tokenizer: Annotated[
         str | None, typer.Option(help="A model whose tokenizer counts; estimated without.")
     ] = None,
@@ -123,6 +131,8 @@ def import_(
         special_tokens="split" if split_specials else "reject",
         shrink_images_to=shrink_images_to,
         max_prompt_tokens=max_prompt_tokens,
+        max_answer_words=max_answer_words,
+        metadata=tuple(metadata or ()),
         hold_out=hold_out,
         limit=limit,
     )
@@ -247,6 +257,7 @@ def build(
     size: Size = None,
     unsolved: Annotated[str, typer.Option(help="hold, keep or drop.")] = "hold",
     shrink_images_to: ShrinkImages = None,
+    metadata: Metadata = None,
     hold_out: HoldOut = 0.0,
     limit: Limit = None,
     seed: Seed = 0,
@@ -271,7 +282,10 @@ def build(
     arranging = LadderConfig.build({"size": size, "unsolved": unsolved}, "the ladder")
     request = ImportRequest(
         source=source, adapter=adapter, columns=column or [],
-        config=ImportConfig(limit=limit, shrink_images_to=shrink_images_to, hold_out=hold_out),
+        config=ImportConfig(
+            limit=limit, shrink_images_to=shrink_images_to, hold_out=hold_out,
+            metadata=tuple(metadata or ()),
+        ),
         images=images, against=against or [], seed=seed,
     )  # fmt: skip
     samples, options = out / "samples", request.options(out)

@@ -4,9 +4,12 @@ Each check that fails raises ``BadRow`` with the reason it is counted under. A g
 checked rejects its row here, so that no answer is ever rewarded for want of one.
 """
 
+import math
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from typing import Any, Literal
 
 from observe_r1.data.sources.base import BadRow
 from observe_r1.errors import DataError
@@ -63,6 +66,26 @@ def may_count_in_pixels(kind: Kind, answer: str, options: Sequence[str]) -> bool
     """Whether the answer is, or may be, a place in the picture: a smaller one has it elsewhere."""
     places = options if kind == "choice" and options else (answer,)
     return kind in ("point", "box") or all(map(_NUMBERS_IN_BRACKETS.fullmatch, places))
+
+
+def checked_metadata(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The named columns of a row as JSON values; BadRow where one holds anything else."""
+    return {name: _json_value(row[name], name) for name in names if name in row}
+
+
+def _json_value(value: Any, name: str) -> Any:
+    match value:
+        case None | str() | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case date() | time() | Decimal():
+            return str(value)
+        case Mapping():
+            return {str(key): _json_value(inner, name) for key, inner in value.items()}
+        case list() | tuple():
+            return [_json_value(inner, name) for inner in value]
+    raise BadRow("metadata cannot be kept", f"{name} holds {type(value).__name__}")
 
 
 def checked_gold(

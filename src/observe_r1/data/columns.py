@@ -6,10 +6,12 @@ One row, as ``datasets.load_dataset(folder)`` shows it:
      "prompt": [{"role": "user", "content": [{"type": "image", "text": None},
                                              {"type": "text", "text": "How many red squares?"}]}],
      "answer": "3", "kind": "number", "options": [], "source": "puzzles", "family": "counting",
-     "solve_rate": 0.625, "complexity": 41.5, "level": 3, "rung": 2, "position": 117}
+     "solve_rate": 0.625, "complexity": 41.5, "level": 3, "rung": 2, "position": 117,
+     "metadata": "{\"puzzle_level\": 2}"}
 
 Unknown is null. The prompt holds the user turn only: the system turn belongs to the recipe. An
 image is stored under the hash of its bytes, so equal pictures have equal names wherever they occur.
+Metadata is JSON text: what it holds differs from row to row, which a column's type must not.
 """
 
 import hashlib
@@ -17,6 +19,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from observe_r1.errors import DataError
 from observe_r1.text import format_question
 from observe_r1.types import Sample
 
@@ -31,7 +34,7 @@ PLAIN_COLUMNS = (
 
 COLUMNS = (
     "id", "question", "images", "prompt", "answer", "kind", "options", "source", "family",
-    "solve_rate", "complexity", "level", "rung", "position",
+    "solve_rate", "complexity", "level", "rung", "position", "metadata",
 )  # fmt: skip
 
 IMAGE_MARKER = "<image>"
@@ -109,6 +112,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
     row["options"] = list(sample.options)
     row["prompt"] = prompt_messages(sample)
     row["images"] = [{"bytes": image, "path": image_name(image)} for image in sample.images]
+    row["metadata"] = metadata_text(sample)
     return row
 
 
@@ -116,4 +120,24 @@ def from_row(row: Mapping[str, Any]) -> Sample:
     """The sample of a row; columns that are absent or null keep the record's own defaults."""
     values = {name: row[name] for name in PLAIN_COLUMNS if row.get(name) is not None}
     images = tuple(image["bytes"] for image in row.get("images") or ())
-    return Sample(**values, images=images, options=tuple(row.get("options") or ()))
+    metadata = read_metadata(row.get("metadata"))
+    options = tuple(row.get("options") or ())
+    return Sample(**values, images=images, options=options, metadata=metadata)
+
+
+def metadata_text(sample: Sample) -> str | None:
+    """A sample's metadata as it is stored; nothing for none."""
+    if not sample.metadata:
+        return None
+    try:
+        return json.dumps(dict(sample.metadata), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"the metadata of sample '{sample.id}' cannot be stored ({error}). Keep texts, finite "
+            "numbers, and lists and mappings of them."
+        ) from None
+
+
+def read_metadata(text: str | None) -> dict[str, Any]:
+    """What ``metadata_text`` has written."""
+    return json.loads(text) if text else {}

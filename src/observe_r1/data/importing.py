@@ -22,6 +22,7 @@ from pydantic import Field
 from observe_r1.config_base import Config
 from observe_r1.data.checking import (
     checked_gold,
+    checked_metadata,
     checked_text,
     may_count_in_pixels,
     place_images,
@@ -68,6 +69,9 @@ class ImportConfig(Config):
 
     overlaps: Literal["exclude", "keep"] = "exclude"
     """Near-duplicates of the benchmarks given: left out, or kept and listed in overlaps.jsonl."""
+
+    metadata: tuple[str, ...] = ()
+    """Columns of the source that are kept, for rewards that read ``sample.metadata``."""
 
     limit: int | None = Field(default=None, ge=1)
     """Stop after so many rows of the source."""
@@ -140,6 +144,11 @@ def import_rows(
             work.report.notes["picture scaled down"] = work.pictures.num_shrunk
         if not work.report.accepted:
             raise DataError(_nothing_accepted(work.report, adapter, rejected))
+        if work.missing_columns:
+            raise DataError(
+                f"--metadata: no row has a column {', '.join(sorted(work.missing_columns))}. Names "
+                "are those in the source's file, in its spelling."
+            )
         if config.hold_out:
             _note_held_out(work.report, apart, held.num_rows, writer.num_rows)
     if config.overlaps == "keep":
@@ -216,6 +225,8 @@ class _Import:
         )  # fmt: skip
         self.overlaps: list[dict[str, Any]] = []
         """The samples that were kept although a benchmark holds them, and what they repeat."""
+        self.missing_columns = set(config.metadata)
+        """Of those to be kept, what no row has had so far."""
         self._ids: set[str] = set()
         self._questions: set[bytes] = set()
 
@@ -276,6 +287,7 @@ class _Import:
             source=raw.source or self.adapter.name,
             family=raw.family,
             **raw.measured,
+            metadata=dict(raw.metadata) | self._kept_columns(found.values),
         )
         self._refuse_long(sample, may_shrink=not in_pixels)
         overlap = self._refuse_known(sample)
@@ -284,6 +296,10 @@ class _Import:
             self.report.notes["near-duplicate of a benchmark, kept"] += 1
             self.overlaps.append({"id": sample.id, **asdict(overlap)})
         return sample
+
+    def _kept_columns(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        self.missing_columns -= row.keys()
+        return checked_metadata(row, self.config.metadata)
 
     def _refuse_long(self, sample: Sample, *, may_shrink: bool) -> None:
         num_tokens = self.count_tokens(sample)

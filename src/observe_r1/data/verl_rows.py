@@ -6,7 +6,7 @@
      "reward_model": {"style": "rule", "ground_truth": "3"},
      "extra_info": {"index": 0, "id": "puzzles-counting-7", "question": "How many?",
                     "kind": "number", "options": [], "solve_rate": 0.625, "complexity": 41.5,
-                    "level": 3, "rung": 2, "position": 117}}
+                    "level": 3, "rung": 2, "position": 117, "metadata": null}}
 
 verl puts the pictures where the ``<image>`` markers stand, so every picture gets one. A row holds
 the whole sample: ``sample_of`` gives it back to the rewards and the curriculum.
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from observe_r1.data.columns import IMAGE_MARKER
+from observe_r1.data.columns import IMAGE_MARKER, metadata_text, read_metadata
 from observe_r1.errors import DataError
 from observe_r1.text import format_question
 from observe_r1.types import Sample
@@ -79,6 +79,7 @@ def verl_row(sample: Sample, index: int, system_prompt: str) -> dict[str, Any]:
             "kind": sample.kind,
             "options": list(sample.options),
             **{name: getattr(sample, name) for name in _FACTS},
+            "metadata": metadata_text(sample),
         },
     }
 
@@ -123,6 +124,7 @@ def sample_of(row: Mapping[str, Any], images: tuple[bytes, ...] = ()) -> Sample:
         source="" if row["data_source"] == UNNAMED else row["data_source"],
         family=row["ability"] or None,
         **{name: known[name] for name in _FACTS},
+        metadata=read_metadata(known.get("metadata")),
     )
 
 
@@ -143,6 +145,7 @@ def _schema() -> "pa.Schema":
             ("level", pa.int32()),
             ("rung", pa.int32()),
             ("position", pa.int64()),
+            ("metadata", text),
         ]
     )
     return pa.schema(

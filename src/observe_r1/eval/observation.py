@@ -35,7 +35,8 @@ def observation_quality(
     samples: Sequence[Sample], rows: Iterable[Mapping[str, Any]]
 ) -> ObservationQuality | None:
     """Precision and recall of stated facts; None when no answer states any."""
-    facts_of = {s.id: s.metadata["facts"] for s in samples if "facts" in s.metadata}
+    puzzles = [s for s in samples if s.source == "puzzles"]
+    facts_of = {s.id: s.metadata["facts"] for s in puzzles if "facts" in s.metadata}
     stated = true = right = answers = 0
     for row in rows:
         section = parse_response(row["text"], GRAMMAR).first("observe")

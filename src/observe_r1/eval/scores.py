@@ -86,7 +86,7 @@ def compute_scores(
         mean_tokens_correct=_mean_tokens(row for row in all_rows if row["correct"]),
         mean_tokens_wrong=_mean_tokens(row for row in all_rows if not row["correct"]),
         per_level=_split(questions, answers_of, lambda s: s.level),
-        per_puzzle_level=_split(questions, answers_of, lambda s: s.metadata.get("puzzle_level")),
+        per_puzzle_level=_split(questions, answers_of, _puzzle_level),
         per_rung=_split(questions, answers_of, lambda s: s.rung),
         per_family=_split(questions, answers_of, lambda s: s.family),
         per_kind=_split(questions, answers_of, lambda s: s.kind),
@@ -98,6 +98,10 @@ def _by_question(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         answers_of[row["sample_id"]].append(row)
     return answers_of
+
+
+def _puzzle_level(sample: Sample) -> int | None:
+    return sample.metadata.get("puzzle_level") if sample.source == "puzzles" else None
 
 
 def _is_well_formed(row: Row) -> bool:

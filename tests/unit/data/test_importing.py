@@ -2,6 +2,7 @@ import base64
 import io
 import json
 from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -343,6 +344,33 @@ def test_a_ladder_is_imported_with_what_was_measured(tmp_path):
     rows = find_rows(tmp_path / "a")
     assert import_rows(rows, get_adapter("ladder"), tmp_path / "b").accepted == 1
     assert list(read_samples(tmp_path / "b")) == list(read_samples(tmp_path / "a"))
+
+
+def test_named_columns_are_kept_for_rewards_and_go_from_folder_to_folder(tmp_path):
+    rows = [
+        row(1, box=[0.25, float("nan")], seen=date(2026, 5, 1), note="not asked for"),
+        row(2, box=None),
+    ]
+    import_all(tmp_path / "a", rows, metadata=("box", "seen"))
+    kept = [sample.metadata for sample in read_samples(tmp_path / "a")]
+    assert kept == [{"box": [0.25, None], "seen": "2026-05-01"}, {"box": None}]
+    import_rows(find_rows(tmp_path / "a" / "data"), get_adapter("ladder"), tmp_path / "b")
+    assert list(read_samples(tmp_path / "b")) == list(read_samples(tmp_path / "a"))
+
+
+def test_a_column_to_keep_that_is_nowhere_or_no_json_is_named(tmp_path):
+    with pytest.raises(DataError, match="no row has a column bbox"):
+        import_all(tmp_path, [row(1, box=[1])], metadata=("box", "bbox"))
+    assert not (tmp_path / "data").exists()
+    import_all(tmp_path, [row(1), row(2, box=b"raw")], metadata=("id", "box"))
+    (line,) = read_rows(tmp_path / "rejected.jsonl")
+    assert (line["reason"], line["detail"]) == ("metadata cannot be kept", "box holds bytes")
+
+
+def test_puzzles_keep_how_they_were_made(tmp_path):
+    rows, adapter = open_source("puzzles", "", limit=3, seed=5)
+    import_rows(rows, adapter, tmp_path)
+    assert all({"puzzle_level", "facts"} <= s.metadata.keys() for s in read_samples(tmp_path))
 
 
 def test_a_source_that_is_nowhere_is_named():

@@ -198,6 +198,15 @@ def test_a_column_mapping_names_only_what_a_sample_has():
         table_adapter({"answr": "a"})
 
 
+def test_a_column_may_say_how_answers_are_checked():
+    adapter = table_adapter({"kind": "type"})
+    row = {"question": "Where?", "answer": "3, 4", "kind": "not this column"}
+    assert adapter.read(row).kind is None
+    assert adapter.read(row | {"type": "point"}).kind == "point"
+    with pytest.raises(BadRow, match="kind 'place' is none of number, "):
+        adapter.read(row | {"type": "place"})
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [

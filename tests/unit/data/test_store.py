@@ -30,12 +30,19 @@ def test_samples_come_back_as_they_were_written(tmp_path):
         sample(0, level=3, rung=2, position=0, solve_rate=0.625, complexity=41.5),
         sample(1, images=(picture(1), picture(2)), question="<image> or <image>?"),
         sample(2, images=(), options=("red", "blue"), kind="choice", answer="A", family=None),
+        sample(3, metadata={"box": [1, 2.5, None], "of": {"unit": "µm", "is_exact": True}}),
     ]
-    assert write_samples(tmp_path, iter(written)) == 3
+    assert write_samples(tmp_path, iter(written)) == 4
     stored = read_samples(tmp_path)
-    assert len(stored) == 3
+    assert len(stored) == 4
     assert list(stored) == written
-    assert stored[1] == written[1] and stored[-1] == written[2]
+    assert stored[1] == written[1] and stored[-1] == written[-1]
+
+
+def test_metadata_that_is_no_json_is_refused_by_name(tmp_path):
+    with pytest.raises(DataError, match="metadata of sample 's1' cannot be stored"):
+        write_samples(tmp_path, [sample(0), sample(1, metadata={"box": {1, 2}})])
+    assert not (tmp_path / "data").exists()
 
 
 def test_slices_and_selections_are_lazy_and_in_order(tmp_path):

@@ -36,6 +36,7 @@ def sums(count: int, *, first: int = 0) -> list[Sample]:
                 level=n % 9,
                 rung=n // 4,
                 position=n,
+                metadata={"addends": [n, n + 1]},
             )
         )
     return found[::-1]

@@ -1,5 +1,8 @@
 """Scoring a group: parts by name, the bonus, and what happens when a reward fails."""
 
+import textwrap
+from pathlib import Path
+
 import pytest
 from attempts import RIGHT, WRONG, rollout, scored
 from pydantic import ValidationError
@@ -74,6 +77,22 @@ def test_a_users_function_sees_the_attempt(tmp_path) -> None:
     )
     score = scored([RIGHT], user(path)).scores_G[0]
     assert score.rewards == {"mine": 3.0}
+
+
+def test_the_example_of_the_data_page_reads_a_column_that_was_kept(tmp_path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    start = page.index("    def names_objects")
+    body = textwrap.dedent(page[start : page.index("\n\n", start)])
+    (tmp_path / "my.py").write_text(body)
+    scoring = Scoring.model_validate(
+        {
+            "rewards": [{"type": "user", "path": f"{tmp_path}/my.py:names_objects"}],
+            "grammar": "observe_think_answer",
+        }
+    )
+    texts = [f"<observe>a Red cube</observe>{RIGHT}", RIGHT]
+    found = scored(texts, scoring, metadata={"objects": ["red cube", "ball"]})
+    assert [score.rewards["names_objects"] for score in found.scores_G] == [0.5, 0.0]
 
 
 def test_a_reward_that_raises_stops_the_run_with_the_sample_that_caused_it(tmp_path) -> None:

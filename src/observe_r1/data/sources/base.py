@@ -50,6 +50,8 @@ class RawQuestion:
     """None: the adapter's name."""
     measured: Mapping[str, Any] = field(default_factory=dict)
     """solve_rate, complexity, level, rung and position of rows that have been probed before."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the source says beside the question; JSON values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

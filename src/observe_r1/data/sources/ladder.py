@@ -8,6 +8,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from observe_r1.data.columns import read_metadata
 from observe_r1.data.sources.base import (
     Adapter,
     RawQuestion,
@@ -32,6 +33,7 @@ def read_row(row: Mapping[str, Any]) -> RawQuestion:
         source=optional_text(row, "source"),
         family=optional_text(row, "family"),
         measured={name: row[name] for name in measured if row.get(name) is not None},
+        metadata=read_metadata(row.get("metadata")),
     )
 
 

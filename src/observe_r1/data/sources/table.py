@@ -4,12 +4,13 @@
 
     --column question=problem --column answer=label --column images=img --column options=choices
 
-Columns that are not mapped are looked for under the usual names.
+Columns that are not mapped are looked for under the usual names; how answers are checked (``kind``)
+is read off them unless a column is mapped to it.
 """
 
 import ast
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from observe_r1.data.sources.base import (
     Adapter,
@@ -22,6 +23,8 @@ from observe_r1.data.sources.base import (
     text_of,
 )
 from observe_r1.errors import ConfigError
+from observe_r1.grading import KINDS
+from observe_r1.types import Kind
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "pid", "question_id", "idx", "index"),
@@ -30,6 +33,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "images": ("images", "image", "image_path", "img", "file_name", "decoded_image"),
     "options": ("options", "choices"),
     "family": ("family", "subject", "category", "task"),
+    "kind": (),
 }
 
 
@@ -59,7 +63,7 @@ def table_adapter(columns: Mapping[str, str]) -> Adapter:
             answer=answer_of(row, *names["answer"]),
             images=_listed_images(images_of(row, *names["images"])),
             options=options,
-            kind="choice" if options else None,
+            kind="choice" if options else _kind(optional_text(row, *names["kind"])),
             family=optional_text(row, *names["family"]),
         )
 
@@ -70,6 +74,14 @@ def table_adapter(columns: Mapping[str, str]) -> Adapter:
         status="checked on real files",
         read=read_row,
     )
+
+
+def _kind(name: str | None) -> Kind | None:
+    if name is None:
+        return None
+    if name not in KINDS:
+        raise BadRow("answer cannot be checked", f"kind '{name}' is none of {', '.join(KINDS)}")
+    return cast(Kind, name)
 
 
 def _options(value: Any) -> tuple[str, ...]:
