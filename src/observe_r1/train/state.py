@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,11 +114,21 @@ def point(run: Path, name: str, folder: Path) -> None:
 
 
 def drop_old(run: Path, keep: int) -> None:
-    """Keep the newest ``keep`` and whatever a link points at."""
-    linked = {p.resolve() for p in (run / CHECKPOINTS).iterdir() if p.is_symlink()}
+    """Keep the newest ``keep`` and whatever a link points at.
+
+    An older one that is only the best is there to be used, not to be gone on from: its optimizer,
+    several times as large as its weights, goes.
+    """
+    links: dict[Path, set[str]] = defaultdict(set)
+    for path in (run / CHECKPOINTS).iterdir():
+        if path.is_symlink():
+            links[path.resolve()].add(path.name)
     for folder in sorted((run / CHECKPOINTS).glob("step-*"))[:-keep]:
-        if folder.resolve() not in linked:
+        names = links[folder.resolve()]
+        if not names:
             shutil.rmtree(folder)
+        elif names == {"best"}:
+            (folder / TRAINING / OPTIMIZER).unlink(missing_ok=True)
 
 
 def latest_checkpoint(run: Path) -> Path | None:

@@ -58,7 +58,7 @@ def test_import_prints_what_became_of_every_row(questions, tmp_path, capsys):
 
 def test_import_ladder_and_review_go_hand_in_hand(questions, tmp_path, capsys):
     out, arranged = tmp_path / "set", tmp_path / "ladder"
-    columns = ["--column", "question=problem", "--column", "answer=label"]
+    columns = ["--column", "question=problem", "--column", "answer=label", "--metadata", "problem"]
     call(["data", "import", str(questions), "--as", "table", *columns, "--out", str(out), "--json"])
     result = last_json(capsys)
     assert result["num_rows"] == 12 == sum(result["rows"].values())
@@ -66,6 +66,7 @@ def test_import_ladder_and_review_go_hand_in_hand(questions, tmp_path, capsys):
     assert call(["data", "ladder", str(out), "--out", str(arranged), "--json"]) == 0
     result = last_json(capsys)
     assert result["samples"] == len(read_samples(arranged)) == 9
+    assert all(s.metadata == {"problem": s.question} for s in read_samples(arranged))
     assert result["outcomes"]["held for review: never solved"] == 1
     assert call(["data", "review", str(out), "--json"]) == 0
     assert last_json(capsys)["questions"] == 1

@@ -142,7 +142,11 @@ def test_the_best_checkpoint_by_held_out_accuracy_stays(model: str, tmp_path: Pa
         stage(4, save_every=1, keep_checkpoints=1, eval_every=1), model=model, samples=SAMPLES,
         run=tmp_path, measure=lambda engine, step: {"eval/accuracy": scores[step]},
     )  # fmt: skip
-    assert (tmp_path / "checkpoints" / "best").resolve().name == "step-000002"
+    best = (tmp_path / "checkpoints" / "best").resolve()
+    assert best.name == "step-000002"
+    kept = {name for name in ("state.json", "optimizer.safetensors")
+            if (best / "training" / name).exists()}  # fmt: skip
+    assert kept == {"state.json"}  # weights to use; only the newest is gone on from
     assert [row["eval/accuracy"] for row in rows(tmp_path, "metrics.jsonl")] == [0.2, 0.6, 0.4, 0.5]
 
 
