@@ -1,5 +1,7 @@
 """A training run on the terminal: a bar with the numbers that matter, and a clean end."""
 
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,9 @@ from observe_r1.cli.console import IS_SECOND, Stopped, Tick, complain, err, prog
 if TYPE_CHECKING:
     from observe_r1.config.run import RunConfig
 
-PLAIN_EVERY = 10
-"""Off a terminal a line is printed every so many steps."""
+PLAIN_EVERY, PLAIN_SECONDS = 10, 60.0
+"""Off a terminal a line is printed every so many steps, and after so long: a step of a large model
+takes minutes, and a job's log is all there is to see."""
 
 
 def train_into(run: "RunConfig", out: Path, resume: bool) -> dict[str, Any]:
@@ -45,15 +48,23 @@ class StepLine:
         self.step = 0
         """Of the stage that is running."""
         self.metrics: Mapping[str, float] = {}
+        self._said_at = -math.inf
 
     def __call__(self, stage: str, step: int, total: int | None, metrics: dict[str, float]) -> None:
         note = f"{stage}: {summary(metrics)}"
         before = self.step if stage == self.stage else 0
         self.tick(step - before, note)  # a resumed run begins further on
         self.stage, self.step, self.metrics = stage, step, metrics
-        if not (IS_SECOND or err.is_terminal) and (step % PLAIN_EVERY == 0 or step in (1, total)):
+        is_due = (
+            step % PLAIN_EVERY == 0 or step in (1, total) or self._silent_seconds() > PLAIN_SECONDS
+        )
+        if is_due and not (IS_SECOND or err.is_terminal):
             of = f"/{total}" if total else ""
             complain(f"{stage} step {step}{of}: {summary(metrics)}")
+            self._said_at = time.monotonic()
+
+    def _silent_seconds(self) -> float:
+        return time.monotonic() - self._said_at
 
 
 def summary(metrics: Mapping[str, float]) -> str:
