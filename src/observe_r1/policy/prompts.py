@@ -22,6 +22,7 @@ from observe_r1.errors import DataError, ModelError
 from observe_r1.policy.family import Family, inner_model
 from observe_r1.recipes.machine import processes_here
 from observe_r1.text import format_question
+from observe_r1.text.template import open_no_section
 from observe_r1.types import Sample
 
 IMAGE_MARKER = "<image>"
@@ -120,6 +121,8 @@ class PromptEncoder:
                 "The model's processor has no chat template, so prompts cannot be rendered as it "
                 "was taught. Choose an instruction-tuned model, or add chat_template.jinja to it."
             )
+        self.opened = open_no_section(processor)
+        """The section that the model's own chat template opens, and the one used here does not."""
         self.model = model
         self.processor = processor
         self.family = family

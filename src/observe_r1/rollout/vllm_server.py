@@ -43,6 +43,12 @@ NEVER = -100.0
 """The strongest bias that the protocol takes: e^-100 of a token's probability is left."""
 
 
+_TEMPLATE = (
+    "The model's own template opens <{}>, which the trainer leaves to the model: write the "
+    "template without that into a file, and add --chat-template FILE."
+)
+
+
 class VLLMServerEngine:
     """A server that follows the policy's weights. Each process of a launch asks for its share."""
 
@@ -195,10 +201,12 @@ class VLLMServerEngine:
     ) -> RolloutGroup:  # fmt: skip
         theirs = tuple(answer.get("prompt_token_ids") or ())
         if ids != theirs:
+            opened = self.policy.encode.opened
             raise EngineError(
                 f"The server reads the prompt of sample '{sample.id}' as {len(theirs)} tokens, the "
                 f"trainer as {len(ids)}, or as other ones. Start it with the trainer's model, so "
                 f"that it has the same processor and chat template:\n  {self._command()}"
+                + (f"\n{_TEMPLATE.format(opened)}" if opened else "")
             )
         drawn = [_completion(c) for c in sorted(answer["choices"], key=lambda c: c["index"])]
         copies = group_size // len(drawn)

@@ -1,7 +1,8 @@
 """Tagged responses: what a model is asked to write, and what it wrote.
 
 The only place that knows tags. ``grammars`` says which sections a response has and the prompt that
-asks for them, ``scan`` reads a response in one pass, ``prompt`` writes the question.
+asks for them, ``scan`` reads a response in one pass, ``prompt`` writes the question, ``template``
+leaves the first tag to the model.
 """
 
 from observe_r1.text.grammars import (

@@ -161,6 +161,15 @@ class TestDataset:
             )
             assert theirs == ours and sample.question in theirs
 
+    def test_a_template_that_opens_a_section_is_refused(self, config, loaded, monkeypatch):
+        from verl.trainer.ppo.utils import create_rl_dataset
+
+        tokenizer, processor = loaded
+        opening = "{% if add_generation_prompt %}<think>{% endif %}"
+        monkeypatch.setattr(processor, "chat_template", processor.chat_template + opening)
+        with pytest.raises(ConfigError, match="chat template opens <think>"):
+            create_rl_dataset(config.data.train_files, config.data, tokenizer, processor)
+
     def test_the_processor_sees_pictures_as_they_are(self, dataset, config, loaded):
         _, processor = loaded
         row = next(r for r in (dataset[i] for i in range(24)) if r["extra_info"]["id"] == "sum-22")

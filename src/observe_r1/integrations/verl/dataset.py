@@ -23,6 +23,7 @@ from observe_r1.errors import ConfigError
 from observe_r1.integrations.verl.live import LIVE
 from observe_r1.integrations.verl.plan import plan_path, read_plan
 from observe_r1.pictures import as_seen
+from observe_r1.text.template import opened_section
 from observe_r1.types import Sample
 
 PICTURES = ("images", "prompt")
@@ -48,6 +49,8 @@ class CurriculumDataset(RLHFDataset):
         """Rows that were drawn and not asked for yet."""
         if self.is_training:
             _check(config)
+            if processor is not None:
+                _check_template(processor)
             self._start()
 
     def _start(self) -> None:
@@ -127,6 +130,16 @@ def _decoded(part: Mapping[str, Any]) -> Image.Image:
 
 def _as_list(files: Any) -> list[str]:
     return [files] if isinstance(files, str) else list(files)
+
+
+def _check_template(processor: Any) -> None:
+    """verl renders prompts in processes of its own, with the template as the model has it."""
+    if (opened := opened_section(processor)) is not None:
+        raise ConfigError(
+            f"the model's chat template opens <{opened}> for every response, so that none would "
+            "have that tag and be well formed. Take it off the end of chat_template.jinja in a "
+            "copy of the model's folder, and set actor_rollout_ref.model.path to that."
+        )
 
 
 def _check(config: Any) -> None:
