@@ -32,9 +32,10 @@ reproduced in miniature (a claim tested, with numbers), parity (equal to a refer
 implementation), implemented, untested at scale.
 
 Numbers are those of the method's own arm in its experiment on the built-in model: held-out puzzles
-answered right, tokens an answer, responses sampled while training, minutes of training with two
-trials at once on two cores, or on a GPU that trials shared where it says so. Each experiment has
-its own budget, so rows are compared in the head-to-head below, not here.
+answered right, tokens an answer, responses sampled while training, and minutes of training: the
+median over seeds, with two trials at once on two cores (its page in `docs/results` says where not)
+or on a GPU that trials shared. How often a blind guess is right `docs/puzzles.md` says. Each
+experiment has its own budget, so rows are compared in the head-to-head below, not here.
 
 """
 WHICH = """

@@ -114,9 +114,19 @@ def sample_row(sample: Sample, folder: Path) -> dict[str, Any]:
 
 def _keep_image(folder: Path, data: bytes) -> str:
     """Named by content, so that a picture which questions share is there once."""
-    suffix = next((s for start, s in _SUFFIXES.items() if data.startswith(start)), ".img")
-    path = folder / IMAGES / f"{hashlib.sha256(data).hexdigest()[:20]}{suffix}"
+    name = image_place(data)
+    path = folder / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    return f"{IMAGES}/{path.name}"
+    return name
+
+
+def image_place(data: bytes) -> str:
+    """Where a run folder keeps a picture, by the hash of its bytes.
+
+    Example:
+        image_place(b"\\x89PNG…") == "images/5f16f4c7f149ac4f9510.png"
+    """
+    suffix = next((s for start, s in _SUFFIXES.items() if data.startswith(start)), ".img")
+    return f"{IMAGES}/{hashlib.sha256(data).hexdigest()[:20]}{suffix}"

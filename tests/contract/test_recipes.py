@@ -111,7 +111,8 @@ def puzzles(tmp_path_factory) -> str:
     """A few puzzles as a data folder: the built-in thousand take a second to draw."""
     folder = tmp_path_factory.mktemp("puzzles")
     drawn = training_stream([get_family("counting")], 11, 6)
-    write_samples(folder, [replace(sample, solve_rate=0.5, complexity=30.0) for sample in drawn])
+    rated = [replace(s, solve_rate=n % 4 / 4, complexity=30.0) for n, s in enumerate(drawn)]
+    write_samples(folder, rated)
     return str(folder)
 
 
@@ -124,6 +125,12 @@ def test_a_dry_run_shows_every_stage(name, model, puzzles, capsys):
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     shown = {stage["name"] for stage in result["config"]["stages"]}
     assert shown == {stage.name for stage in load_recipe(name).stages}
+
+
+@pytest.mark.parametrize("name", names())
+def test_data_that_is_named_is_asked_whatever_the_preset(name, puzzles):
+    run = resolve_offline(name, model="tiny", data=puzzles)
+    assert any(hasattr(s, "questions") and s.questions.source is None for s in run.active_stages)
 
 
 @pytest.mark.parametrize("name", names())

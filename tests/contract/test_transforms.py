@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from observe_r1.data.puzzles import MIX, get_family, make_item
 from observe_r1.data.puzzles.special_text import refuse_special_text
-from observe_r1.data.puzzles.traces import render
+from observe_r1.data.puzzles.traces import RENDERED_GRAMMARS, render
 from observe_r1.data.transforms import TRANSFORMS, Lesson
 from observe_r1.data.transforms.sections import plain
 from observe_r1.grading import grade
@@ -131,10 +131,17 @@ def test_a_well_formed_response_stays_well_formed_in_the_grammar_it_names(name):
         told = TRANSFORMS[name]()(lesson)
         assert told is not None
         assert told.grammar in GRAMMARS
-        # A dropped thought is empty, which only a grammar that allows it calls well formed.
-        grammar = "think_or_not" if name == "thought_dropout" else told.grammar
-        is_well_formed = parse_response(told.text, grammar).well_formed
-        assert is_well_formed is (name not in BREAKS_THE_FORM), told.text
+        assert told.is_well_formed is (name not in BREAKS_THE_FORM), told.text
+
+
+@pytest.mark.parametrize("grammar", sorted(set(RENDERED_GRAMMARS) - {"think_answer"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - BREAKS_THE_FORM))
+def test_in_any_grammar_a_well_formed_response_stays_so_or_is_left_out(name, grammar):
+    for family in MIX:
+        lesson = solver_lesson(family, 1, grammar)
+        assert lesson.is_well_formed
+        told = TRANSFORMS[name]()(lesson)
+        assert told is None or told.is_well_formed, told.text
 
 
 @pytest.mark.parametrize("name", sorted(IDEMPOTENT))

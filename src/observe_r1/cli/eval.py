@@ -194,8 +194,9 @@ def _questions(
     data: str | None, benchmark: str | None, source: str | None, limit: int | None,
     shrink_images_to: int | None, *, judged: bool,
 ) -> Asked:  # fmt: skip
+    from observe_r1.config.questions import PUZZLES
     from observe_r1.errors import ConfigError
-    from observe_r1.stages.questions import PUZZLES, load_held_out
+    from observe_r1.stages.questions import load_held_out
 
     if (data is None) == (benchmark is None):
         raise ConfigError(

@@ -50,7 +50,7 @@ def export_traces(
     result: dict[str, Any] = export_chats(traces, out, rejected=rejected, form=form)
     say(f"wrote {result['chats']}: {result['rows']} rows")
     if left_out := result["left_out"]:
-        say(f"left out {sum(left_out.values())} pairs: {in_words(left_out)}")
+        say(f"left out {sum(left_out.values())}: {in_words(left_out)}")
     finish(result, json)
 
 

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from observe_r1.config_base import Config
 
+PUZZLES = "puzzles"
+"""What the built-in questions are called where data is named."""
+
 
 class Questions(Config):
     """The run's own questions, others, or some of either.
@@ -41,7 +44,7 @@ class Questions(Config):
         low, high = self.solve_rate
         if not 0.0 <= low <= high <= 1.0:
             raise ValueError(f"solve_rate is {low} to {high}; it lies between 0 and 1, low first.")
-        if self.stream is not None and self.source != "puzzles":
+        if self.stream is not None and self.source != PUZZLES:
             raise ValueError("a stream is of puzzles. Set source to 'puzzles', or leave it out.")
         if self.stream is not None and self.count is None:
             raise ValueError("a stream of puzzles has no end. Say how many: count=500.")

@@ -11,13 +11,21 @@ one question: the chosen one and the rejected one may come from different stages
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from observe_r1.data.store import sample_ids
 from observe_r1.errors import DataError
-from observe_r1.records import IMAGES, append_rows, read_rows, sample_row, to_line, write_atomic
+from observe_r1.records import (
+    IMAGES,
+    append_rows,
+    image_place,
+    read_rows,
+    sample_row,
+    to_line,
+    write_atomic,
+)
 from observe_r1.types import Sample
 
 TRACES, SAMPLES = "traces.jsonl", "samples.jsonl"
@@ -81,6 +89,14 @@ class TraceSet:
     def sample(self, row: TraceRow) -> Sample:
         return self.samples[row.sample_id]
 
+    def content(self, sample_id: str) -> tuple[Any, ...]:
+        """What a question is, whatever its id: text, gold, options, and its pictures by hash."""
+        if isinstance(self.samples, FolderSamples):
+            return self.samples.content(sample_id)
+        sample = self.samples[sample_id]
+        pictures = map(image_place, sample.images)
+        return sample.question, sample.answer, sample.options, tuple(pictures)
+
     def with_rows(self, rows: Iterable[TraceRow]) -> "TraceSet":
         return TraceSet(tuple(rows), self.samples)
 
@@ -140,6 +156,12 @@ class FolderSamples(Mapping[str, Sample]):
             rung=row.get("rung"),
         )
 
+    def content(self, sample_id: str) -> tuple[Any, ...]:
+        """As ``TraceSet.content`` has it, without reading a picture: their names are hashes."""
+        row = self._rows[sample_id]
+        listed = (tuple(row.get(name) or ()) for name in ("options", "images"))
+        return row["question"], row["answer"], *listed
+
     def _picture(self, name: str) -> bytes:
         """A stranger's folder may name any file of this machine; only its own are read."""
         path = (self._folder / name).resolve()
@@ -195,7 +217,38 @@ def _read_row(row: Mapping[str, Any], path: Path) -> TraceRow:
 
 
 def join(parts: Sequence[TraceSet]) -> TraceSet:
-    """Several sets as one, in order."""
-    rows = tuple(row for part in parts for row in part.rows)
+    """Several sets as one, in order. Two questions that share an id, as rows of two tables may,
+    stay two: the later one is known by another."""
+    if len(parts) == 1:
+        return parts[0]
+    asked: dict[str, Any] = {}
+    others: dict[str, tuple[TraceSet, str]] = {}
+    rows: list[TraceRow] = []
+    for number, part in enumerate(parts):
+        known_as = {sample_id: sample_id for sample_id in (row.sample_id for row in part.rows)}
+        for sample_id in known_as:
+            content = part.content(sample_id)
+            if asked.setdefault(sample_id, content) != content:
+                known_as[sample_id] = f"{sample_id}~{number}"
+                others[known_as[sample_id]] = (part, sample_id)
+        rows += [replace(row, sample_id=known_as[row.sample_id]) for row in part.rows]
     # Chained, not copied into one: a copy would read all pictures. Nobody writes to it.
-    return TraceSet(rows, ChainMap(*(cast(Any, part.samples) for part in parts)))
+    known = [cast(Any, part.samples) for part in parts]
+    return TraceSet(tuple(rows), ChainMap(*known, cast(Any, _Renamed(others))))
+
+
+class _Renamed(Mapping[str, Sample]):
+    """Questions under other ids than in the set they are from."""
+
+    def __init__(self, others: Mapping[str, tuple[TraceSet, str]]) -> None:
+        self._others = others
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        part, own_id = self._others[sample_id]
+        return replace(part.samples[own_id], id=sample_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._others)
+
+    def __len__(self) -> int:
+        return len(self._others)

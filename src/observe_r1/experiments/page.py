@@ -156,7 +156,8 @@ def _costs_in_words(result: Mapping[str, Any], limits: Mapping[str, float | None
         f"Every arm may {given} tokens; the step that spends either is the last. " if given else ""
     )
     costs = f"Means over seeds. {len(trials)} trials trained for {hours:.1f} h in all{where}."
-    return f"{rule}{costs}{_unspent_in_words(result, limits)}"
+    unlike = _unlike_in_words(result, limits)
+    return f"{rule}{costs}{_unspent_in_words(result, limits)}{unlike}"
 
 
 def _unspent_in_words(result: Mapping[str, Any], limits: Mapping[str, float | None]) -> str:
@@ -170,6 +171,29 @@ def _unspent_in_words(result: Mapping[str, Any], limits: Mapping[str, float | No
         return ""
     named = ", ".join(f"{arm} ({100 * share:.0f} %)" for arm, share in shares.items())
     return f" **Not all of a budget was spent by {named}**: compare these with care."
+
+
+UNLIKE = 0.1
+"""Shares of a limit that two arms used may differ by so much and still be called equal."""
+
+
+def _unlike_in_words(result: Mapping[str, Any], limits: Mapping[str, float | None]) -> str:
+    """Limits of which arms used unlike shares: another one ended them."""
+    used = {
+        arm: _shares_used(list(seeds.values()), limits) for arm, seeds in result["trials"].items()
+    }
+    words = []
+    for name, limit in limits.items():
+        shares = {arm: share[name] for arm, share in used.items() if name in share}
+        if not limit or not shares:
+            continue
+        low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+        if shares[high] - shares[low] > UNLIKE:
+            words.append(
+                f"of the tokens {name} {low} used {100 * shares[low]:.0f} % and {high} "
+                f"{100 * shares[high]:.0f} %"
+            )
+    return f" Limits, not equal amounts: {'; '.join(words)}." if words else ""
 
 
 def _budget_row(

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from observe_r1.config.evaluation import Evaluation
+from observe_r1.config.questions import PUZZLES
 from observe_r1.eval.run import SCORES, evaluate
 from observe_r1.experiments.measuring import asking_stage, final_questions, final_settings
 from observe_r1.experiments.plan import Experiment
 from observe_r1.experiments.readouts import Numbers, read_final
 from observe_r1.experiments.trial import resolve_trial
 from observe_r1.stages.engines import open_engine
-from observe_r1.stages.questions import PUZZLES
 
 START = "start"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from observe_r1.config.evaluation import HeldOut
 from observe_r1.config.order import needs_moments
+from observe_r1.config.questions import PUZZLES
 from observe_r1.config.run import RunConfig
 from observe_r1.config.stages import Stage, TrainingStage
 from observe_r1.data.ladder import LadderConfig, build_ladder
@@ -32,7 +33,7 @@ from observe_r1.stages.demo import note_correct_length
 from observe_r1.stages.engines import open_engine
 from observe_r1.stages.locks import only_one
 from observe_r1.stages.pipeline import run_recipe
-from observe_r1.stages.questions import PUZZLES, correct_length
+from observe_r1.stages.questions import correct_length
 
 RESULT = "result.json"
 TRIAL_STREAM = 70_000

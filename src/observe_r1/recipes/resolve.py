@@ -13,6 +13,7 @@ from typing import Any
 from observe_r1.config.explain import build
 from observe_r1.config.near import did_you_mean
 from observe_r1.config.overrides import merge, override_tree
+from observe_r1.config.questions import PUZZLES
 from observe_r1.config.run import Preset, Recipe, RunConfig
 from observe_r1.errors import ConfigError
 from observe_r1.recipes.hardware import Hardware, choose_hardware, find_hardware
@@ -61,7 +62,8 @@ def resolve(
     hardware = _hardware(choice, preset_name, machine)
     hardware = hardware.for_machine(machine) if hardware else None
     values: dict[str, Any] = {"stages": _stage_values(recipe)}
-    values = _lay_over(values, _without_value(preset.stages), f"preset '{preset_name}'")
+    changes = _for_data(_without_value(preset.stages), choice.data)
+    values = _lay_over(values, changes, f"preset '{preset_name}'")
     if hardware:
         values = _lay_over(values, _for_stages(recipe, hardware), f"hardware '{hardware.name}'")
     values = _override(values, recipe, choice.overrides)
@@ -130,6 +132,19 @@ def _without_value(changes: Any) -> Any:
     if isinstance(changes, Mapping):
         return {key: _without_value(value) for key, value in changes.items()}
     return None if changes == "none" else changes
+
+
+def _for_data(changes: Stages, data: str) -> Stages:
+    """A preset's choice of built-in puzzles is for runs on those; of other data the recipe's own
+    choice is asked."""
+    if data == PUZZLES:
+        return changes
+    return {
+        name: {key: value for key, value in stage.items() if key != "questions"}
+        if stage.get("questions", {}).get("source") == PUZZLES
+        else stage
+        for name, stage in changes.items()
+    }
 
 
 def _for_stages(recipe: Recipe, hardware: Hardware) -> Stages:

@@ -5,9 +5,10 @@ docs/results/head_to_head.json    all methods on one budget and one mix of puzzl
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from observe_r1.config.run import Recipe
@@ -35,6 +36,7 @@ class Measured:
     """Tokens an answer."""
     rollouts: float | None
     seconds: float | None
+    """Median over seeds: a trial that another program held up says nothing of the method."""
     verdict: str
     """Of the first claim, which is the method's main one."""
     verdicts: dict[str, int]
@@ -91,13 +93,14 @@ def measured(name: str, folder: Path | None = None) -> Measured | None:
     if result is None or not result["claims"]:
         return None
     arms = result["arms"]
-    own = arms.get(result.get("method") or next(iter(arms)), {"mean": {}, "seeds": []})
+    own_name = result.get("method") or next(iter(arms))
+    own = arms.get(own_name, {"mean": {}, "seeds": []})
     numbers = own["mean"]
     return Measured(
         accuracy=numbers.get("accuracy"),
         length=numbers.get("length"),
         rollouts=numbers.get("rollouts", None),
-        seconds=numbers.get("seconds"),
+        seconds=_median_seconds(result, own_name, numbers),
         verdict=result["claims"][0]["verdict"],
         verdicts=dict(Counter(row["verdict"] for row in result["claims"])),
         quick=result["quick"],
@@ -105,6 +108,12 @@ def measured(name: str, folder: Path | None = None) -> Measured | None:
         missing=result.get("missing", 0),
         on_gpu=numbers.get("on_gpu", 0.0),
     )
+
+
+def _median_seconds(result: Mapping[str, Any], arm: str, mean: Mapping[str, float]) -> float | None:
+    trials = result.get("trials", {}).get(arm, {})
+    seconds = [trial["seconds"] for trial in trials.values() if "seconds" in trial]
+    return median(seconds) if seconds else mean.get("seconds")
 
 
 def verdict_of(name: str, result: Measured | None, experiments: Collection[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from observe_r1.config.order import judges_of, needs_moments
 from observe_r1.config.params import ParamsStage
+from observe_r1.config.questions import PUZZLES
 from observe_r1.config.run import RunConfig
 from observe_r1.config.stage_base import BASE, PREVIOUS
 from observe_r1.config.stages import RLStage, SampleStage, Stage, TeachStage
@@ -20,7 +21,7 @@ from observe_r1.stages.check_questions import check_questions
 from observe_r1.stages.check_traces import check_traces
 from observe_r1.stages.check_weights import check_weights, refuse_text_only
 from observe_r1.stages.handover import writes_weights
-from observe_r1.stages.questions import PUZZLES, load_questions
+from observe_r1.stages.questions import load_questions
 
 
 def check_inputs(run: RunConfig, finished: Collection[str] = ()) -> None:

@@ -1,9 +1,9 @@
 """Whether every stage finds questions to ask: no picture is drawn or decoded for it."""
 
-from observe_r1.config.questions import Questions
+from observe_r1.config.questions import PUZZLES, Questions
 from observe_r1.config.stages import RLStage, SampleStage, TeachStage
 from observe_r1.errors import ConfigError, DataError
-from observe_r1.stages.questions import PUZZLES, choose_questions
+from observe_r1.stages.questions import choose_questions
 
 
 def check_questions(stage: TeachStage | SampleStage | RLStage, data: str) -> None:

@@ -110,6 +110,13 @@ def make_pairs(stage: DPOStage, chosen: TraceSet, rejected: TraceSet) -> list[Pa
             f"stage '{stage.name}': none of the {len(better)} questions with a chosen trace has a "
             f"rejected one ({len(worse)} questions have). Let both come from the same questions."
         )
+    for question in both:
+        if chosen.content(question) != rejected.content(question):
+            raise DataError(
+                f"stage '{stage.name}': '{question}' is one question among the chosen traces and "
+                "another among the rejected ones, so their answers are no pair. Take both sides "
+                "from the same questions, or give the rows ids of their own."
+            )
     most = stage.pairs_per_question
     pairs = [
         Pair(one, other)

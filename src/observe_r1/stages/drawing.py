@@ -412,7 +412,14 @@ def _graded(completion: Completion, sample: Sample, extract: Any) -> ProbedCompl
 def to_traces(
     rows: Iterator[ProbeRow], samples: Sequence[Sample], stage: WritingStage, *, origin: str
 ) -> list[TraceRow]:
-    """Everything drawn, question after question in their order, with each question's solve rate."""
+    """Everything drawn, question after question in their order, with each question's solve rate.
+
+    The sampler's perplexity is kept where it is that of the model itself, to the question alone:
+    not a teacher's, at another temperature, or after a hint. Elsewhere a filter has it measured.
+    """
+    is_its_own = (
+        isinstance(stage, SampleStage) and stage.sampling.temperature == 1.0 and not stage.hint
+    )
     drawn: dict[str, list[ProbeRow]] = {}
     for row in rows:
         if row.stage == DRAWN:
@@ -427,7 +434,8 @@ def to_traces(
                 sample_id=sample.id, response=c.text, grammar=stage.grammar,
                 system_prompt=stage.system_prompt, origin=origin, stage=stage.name,
                 correct=c.correct, num_tokens=c.num_tokens, truncated=c.truncated,
-                perplexity=c.perplexity, solve_rate=right / len(completions),
+                perplexity=c.perplexity if is_its_own else None,
+                solve_rate=right / len(completions),
             )
             for c in completions
         ]  # fmt: skip

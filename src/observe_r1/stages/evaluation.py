@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from observe_r1.config.evaluation import Evaluation
+from observe_r1.config.questions import PUZZLES
 from observe_r1.config.run import RunConfig
 from observe_r1.config.stages import AskingStage, JudgeStage, ParamsStage
 from observe_r1.errors import RunError
@@ -30,7 +31,6 @@ from observe_r1.shared import ShareSettings, open_bucket
 from observe_r1.stages.environment import environment
 from observe_r1.stages.models import TINY
 from observe_r1.stages.pipeline import load_run_config
-from observe_r1.stages.questions import PUZZLES
 from observe_r1.types import Sample
 
 Tick = Callable[[int], None]

@@ -15,8 +15,9 @@ from observe_r1.stages.handover import traces_folder
 PROBLEMS = {
     "same_text": "both sides are the same text",
     "other_prompt": "the sides answer different prompts (grammar or system prompt)",
+    "cut_off": "the response was cut off, which another trainer would teach as its end",
 }
-"""Why a pair is left out."""
+"""Why a pair, or a trace, is left out."""
 
 
 def export_chats(
@@ -26,9 +27,16 @@ def export_chats(
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise RunError(f"{out} is not empty, and nothing is overwritten. Choose another --out.")
     better = read_traces(traces_folder(traces))
-    found = None if rejected is None else pair_up(better, read_traces(traces_folder(rejected)))
-    chats = write_chats(out, better, None if found is None else found.pairs, form=form)
-    left_out = {} if found is None else found.left_out
+    if rejected is None:
+        whole = better.with_rows(row for row in better.rows if not row.truncated)
+        cut_off = len(better) - len(whole)
+        if cut_off and not len(whole):
+            raise DataError(f"nothing is left to write: in all {cut_off} {PROBLEMS['cut_off']}.")
+        better, pairs, left_out = whole, None, {"cut_off": cut_off} if cut_off else {}
+    else:
+        found = pair_up(better, read_traces(traces_folder(rejected)))
+        pairs, left_out = found.pairs, found.left_out
+    chats = write_chats(out, better, pairs, form=form)
     return {"chats": str(chats), "rows": len(read_json(chats)), "left_out": left_out}
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from observe_r1.config.questions import Questions
+from observe_r1.config.questions import PUZZLES, Questions
 from observe_r1.data.store import SampleSet, read_samples
 from observe_r1.errors import ConfigError, DataError
 from observe_r1.records import read_json
 from observe_r1.types import Sample
 
-PUZZLES = "puzzles"
 NUM_HELD_OUT = 400
 """How many puzzles are measured on when nothing else is said."""
 
@@ -66,10 +65,21 @@ def choose_questions(wanted: Questions, data: str) -> Sequence[Sample]:
     places = [i for i, known in enumerate(_known(found)) if _is_wanted(wanted, *known)]
     if not places:
         asked = wanted.model_dump(mode="json", exclude_defaults=True)
-        raise DataError(f"none of the {len(found)} questions of {source} fits {asked}. Ask wider.")
+        raise DataError(
+            f"none of the {len(found)} questions of {source} fits {asked}. {_way_out(found)}"
+        )
     count = min(wanted.count or len(places), len(places))
     places = [places[i * len(places) // count] for i in range(count)]
     return found.take(places) if isinstance(found, SampleSet) else [found[i] for i in places]
+
+
+def _way_out(found: Sequence[Sample]) -> str:
+    if any(rate is not None for _, _, rate in _known(found)):
+        return "Ask wider."
+    return (
+        "None of them has a solve rate: measure it with 'observe-r1 data build', or 'data probe' "
+        "and 'data ladder', and train on that ladder; or ask without solve_rate."
+    )
 
 
 def _known(found: Sequence[Sample]) -> Iterator[tuple[str, str | None, float | None]]:

@@ -77,6 +77,26 @@ def test_sets_are_joined_in_order() -> None:
     assert both.sample(both.rows[3]) == COUNT
 
 
+def test_two_questions_of_one_id_stay_two(tmp_path: Path) -> None:
+    other = replace(COUNT, question="What is the capital of France?", answer="Paris", kind="text")
+    here = TraceSet((row(COUNT),), {COUNT.id: COUNT})
+    write_traces(tmp_path, TraceSet((row(other),), {COUNT.id: other}))
+    both = join([here, read_traces(tmp_path), here])
+    assert [both.sample(r).answer for r in both.rows] == [COUNT.answer, "Paris", COUNT.answer]
+    assert [r.sample_id for r in both.rows] == [COUNT.id, f"{COUNT.id}~1", COUNT.id]
+    assert both.sample(both.rows[1]) == replace(other, id=f"{COUNT.id}~1", source="")
+    write_traces(tmp_path / "again", both)
+    assert read_traces(tmp_path / "again").rows == both.rows
+
+
+def test_pictures_tell_questions_of_one_id_and_text_apart(tmp_path: Path) -> None:
+    other = replace(COUNT, images=(*COUNT.images, *COUNT.images))
+    write_traces(tmp_path, TraceSet((row(other),), {COUNT.id: other}))
+    stored = read_traces(tmp_path)
+    assert stored.content(COUNT.id) == TraceSet((), {COUNT.id: other}).content(COUNT.id)
+    assert stored.content(COUNT.id) != TraceSet((), {COUNT.id: COUNT}).content(COUNT.id)
+
+
 def test_chats_that_we_wrote_come_back_exactly(tmp_path: Path) -> None:
     path = write_chats(tmp_path, TRACES)
     found = read_chats(path, "think_answer")

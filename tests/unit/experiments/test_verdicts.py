@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -151,9 +152,20 @@ def test_a_curve_by_hand():
     assert curve_area([(5, 0.3)]) == 0.3
 
 
+def puzzle(facts):
+    known = {"source": "puzzles", "metadata": {"facts": facts}}
+    return Sample(id="q", question="?", answer="1", kind="number", **known)
+
+
+def test_a_column_of_that_name_in_other_data_is_no_fact():
+    own = replace(puzzle(["a"]), source="table")
+    text = "<observe>a</observe><think>t</think><answer>1</answer>"
+    assert observation_quality([own], [{"sample_id": "q", "text": text}]) is None
+
+
 def test_observed_facts_by_hand():
     facts = ["1: red - -", "2: - blue -"]
-    sample = Sample(id="q", question="?", answer="1", kind="number", metadata={"facts": facts})
+    sample = puzzle(facts)
     text = "<observe>1: red - -; 2: - green -; 3: x</observe><think>t</think><answer>1</answer>"
     quality = observation_quality([sample], [{"sample_id": "q", "text": text}])
     assert quality is not None
@@ -163,7 +175,7 @@ def test_observed_facts_by_hand():
 
 def test_a_fact_said_twice_counts_once():
     assert split_facts("a; a\nb.") == {"a": 2, "b": 1}
-    sample = Sample(id="q", question="?", answer="1", kind="number", metadata={"facts": ["a"]})
+    sample = puzzle(["a"])
     rows = [{"sample_id": "q", "text": "<observe>a; a</observe><think>t</think><answer>1</answer>"}]
     quality = observation_quality([sample], rows)
     assert quality is not None
@@ -171,7 +183,7 @@ def test_a_fact_said_twice_counts_once():
 
 
 def test_without_an_observe_section_there_is_nothing_to_score():
-    sample = Sample(id="q", question="?", answer="1", kind="number", metadata={"facts": ["a"]})
+    sample = puzzle(["a"])
     assert observation_quality([sample], [{"sample_id": "q", "text": "<answer>1</answer>"}]) is None
 
 

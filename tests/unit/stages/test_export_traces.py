@@ -13,7 +13,7 @@ from observe_r1.data.chats import read_chats
 from observe_r1.data.traces import TraceRow, TraceSet, write_traces
 from observe_r1.errors import DataError
 from observe_r1.stages.dpo import make_pairs
-from observe_r1.stages.export_traces import pair_up
+from observe_r1.stages.export_traces import export_chats, pair_up
 
 SAMPLES = {f"sample-{n}": fakes.sample(n, images=n % 2) for n in range(4)}
 
@@ -48,6 +48,16 @@ def test_sides_that_answer_other_prompts_are_left_out() -> None:
     asked = [replace(row, system_prompt="Be brief.") for row in (*CHOSEN.rows, *other)]
     same = pair_up(CHOSEN.with_rows(asked[:-1]), REJECTED.with_rows(asked[-1:]))
     assert texts(same.pairs) == [("b", "x")], "one prompt of their own, whatever the grammars"
+
+
+def test_what_was_cut_off_is_not_written_as_if_it_had_ended(tmp_path: Path) -> None:
+    rows = [replace(row, truncated=n > 0) for n, row in enumerate(CHOSEN.rows)]
+    write_traces(tmp_path / "traces", CHOSEN.with_rows(rows))
+    result = export_chats(tmp_path / "traces", tmp_path / "out")
+    assert (result["rows"], result["left_out"]) == (1, {"cut_off": 4})
+    write_traces(tmp_path / "traces", CHOSEN.with_rows(rows[1:]))
+    with pytest.raises(DataError, match="in all 4 the response was cut off"):
+        export_chats(tmp_path / "traces", tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,7 @@ def test_the_command_says_how_many_pairs_it_left_out(
     said = capsys.readouterr()
     result = json.loads(said.out.splitlines()[-1])
     assert (result["rows"], result["left_out"]) == (3, {"same_text": 1})
-    assert "left out 1 pairs: in 1 both sides are the same text" in said.out + said.err
+    assert "left out 1: in 1 both sides are the same text" in said.out + said.err
     (row, *_) = json.loads((tmp_path / "out" / "chats.json").read_text())
     assert row.keys() == {"id", "prompt", "chosen", "rejected", "images", "observe_r1"}
     assert call([*command, str(tmp_path / "same"), "--out", str(tmp_path / "none")]) == 2

@@ -1,5 +1,6 @@
 """The preference stage: which traces become pairs, what its loss is, and that it resumes."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,14 @@ def test_pairs_are_of_one_question_and_in_order() -> None:
         ("a", "y"), ("b", "z"), ("d", "x"),
     ]  # fmt: skip
     assert len(make_pairs(stage(), chosen, rejected)) == 2
+
+
+def test_sides_that_answer_other_questions_under_one_id_are_refused() -> None:
+    chosen, rejected = side({0: ["a"]}), side({0: ["y"]})
+    sample_id = rejected.rows[0].sample_id
+    other = dataclasses.replace(SAMPLES[sample_id], question="Another?")
+    with pytest.raises(DataError, match="one question among the chosen traces and another"):
+        make_pairs(stage(), chosen, TraceSet(rejected.rows, {sample_id: other}))
 
 
 def test_what_finds_no_counterpart_is_counted(caplog: Any) -> None:

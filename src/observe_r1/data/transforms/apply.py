@@ -68,11 +68,14 @@ def _wrong_responses(traces: TraceSet) -> dict[str, tuple[str, ...]]:
 
 
 def _lesson(traces: TraceSet, row: TraceRow, place: int, wrong: tuple[str, ...]) -> Lesson:
+    sample = traces.sample(row)
     return Lesson(
         id=f"{row.sample_id}/{place}",
         text=row.response,
         grammar=row.grammar,
-        answer=traces.sample(row).answer,
+        answer=sample.answer,
+        kind=sample.kind,
+        options=sample.options,
         difficulty=_difficulty(traces, row),
         caption=row.caption,
         sketch=row.sketch,
@@ -98,5 +101,6 @@ def _row(row: TraceRow, lesson: Lesson, changed: Sequence[str]) -> TraceRow:
         grammar=lesson.grammar,
         num_tokens=None,  # counted before it was rewritten
         perplexity=None,
+        truncated=row.truncated and not lesson.is_well_formed,  # mended ones have an end
         transforms=(*row.transforms, *changed),
     )

@@ -9,9 +9,11 @@ comes from (type, seed, lesson), so one lesson's result does not depend on the o
 import random
 import re
 from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from observe_r1.config_base import Config
 from observe_r1.text import parse_response
+from observe_r1.types import Kind
 
 _CONTROL = re.compile(
     r"<\|[^<>]*\|>|<(?:image|video|img|s|/s|pad|eos|bos|unk)>|\[/?(?:INST|SYS|IMG)\]"
@@ -36,6 +38,10 @@ class Lesson:
     """The structure of ``text``, a name in ``observe_r1.text.GRAMMARS``."""
     answer: str
     """The gold answer of the question."""
+    kind: Kind | Literal["auto"] = "auto"
+    """How answers to it are checked."""
+    options: tuple[str, ...] = ()
+    """Of a choice question."""
     difficulty: float | None = None
     """0 (easy) to 1 (hard); None where nobody knows."""
     caption: str = ""
@@ -65,7 +71,13 @@ class TransformConfig(Config):
             sketch=without_control_text(lesson.sketch),
             wrong=tuple(without_control_text(text) for text in lesson.wrong),
         )
-        return self.rewrite(cleaned, random.Random(f"{self.kind}/{seed}/{lesson.id}"))
+        told = self.rewrite(cleaned, random.Random(f"{self.kind}/{seed}/{lesson.id}"))
+        if told is None or self.breaks_form or told.is_well_formed or not cleaned.is_well_formed:
+            return told
+        return None  # its grammar has no place for what was written: it would be taught to fail
+
+    breaks_form: ClassVar[bool] = False
+    """Whether a well-formed response is to become another; of any other transform none does."""
 
     @property
     def kind(self) -> str:

@@ -49,7 +49,8 @@ class Bridge(TransformConfig):
     def rewrite(self, lesson: Lesson, rng: random.Random) -> Lesson | None:
         if _BLIND.search(lesson.text):
             return None  # the writer missed something that the picture would have shown
-        return replace(lesson, text=as_seen(lesson.text))
+        thought, tag, answer = lesson.text.rpartition("<answer>")  # which may name a caption
+        return replace(lesson, text=as_seen(thought) + tag + answer if tag else as_seen(answer))
 
 
 def as_seen(text: str) -> str:

@@ -13,7 +13,8 @@ import re
 _END = re.compile(r"(?<=[.!?])\s+|\n+")
 _CUE = re.compile(
     r"^(?:wait|hmm|hold on|alternatively|again|check|let me (?:check|look|see|re-?check|verify)"
-    r"(?: again)?|(?:it|that|this) is the same|yes|so|okay|ok|now)\b[\s,:;.!?-]*",
+    r"(?: again)?|(?:it|that|this) is the same|the (?:final )?answer is|yes|so|okay|ok|now)\b"
+    r"[\s,:;.!?-]*",
     re.IGNORECASE,
 )
 """Words of reflection that state nothing themselves."""
@@ -49,19 +50,21 @@ def is_reflective(chunk: str) -> bool:
     return bool(re.match(r"(?i)(?:wait|hmm|hold on|alternatively|let me|again|check)\b", chunk))
 
 
-def first_redundant(chunks: list[str]) -> int | None:
-    """Place of the first chunk that states nothing new; None when every one does.
+def redundant_from(chunks: list[str]) -> int | None:
+    """Place from which on no chunk states anything new; None when the last one does. A "Hmm" with
+    something new behind it is no such place: what follows may be what the answer rests on.
 
     Example:
-        first_redundant(["1 + 2 = 3.", "Let me check: 1 + 2 = 3."]) == 1
+        redundant_from(["1 + 2 = 3.", "Let me check: 1 + 2 = 3.", "So 3."]) == 1
     """
     said: list[str] = []
+    last_new = 0
     for place, chunk in enumerate(chunks):
         stated = statement(chunk)
-        if place and (not stated or any(_holds(earlier, stated) for earlier in said)):
-            return place
+        if stated and not any(_holds(earlier, stated) for earlier in said):
+            last_new = place
         said.append(stated)
-    return None
+    return last_new + 1 if last_new + 1 < len(chunks) else None
 
 
 def _holds(earlier: str, stated: str) -> bool:

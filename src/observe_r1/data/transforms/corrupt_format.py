@@ -30,6 +30,7 @@ class CorruptFormat(TransformConfig):
     """
 
     type: Literal["corrupt_format"] = "corrupt_format"
+    breaks_form = True
 
     kinds: tuple[Kind, ...] = Field(
         default=("no_tags", "no_answer_tag", "unclosed_answer", "tags_as_words", "shifted_tag"),

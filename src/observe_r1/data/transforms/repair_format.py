@@ -12,6 +12,7 @@ from observe_r1.data.puzzles.base import Trace
 from observe_r1.data.puzzles.traces import RENDERED_GRAMMARS, render
 from observe_r1.data.transforms.base import Lesson, TransformConfig
 from observe_r1.data.transforms.sections import plain, section
+from observe_r1.grading import grade
 from observe_r1.grading.extract import extract_answer
 
 _SPOKEN = re.compile(r"\s*(?:so\s+)?(?:the\s+)?(?:final\s+)?answer(?:\s+is|:).*\Z", re.I | re.S)
@@ -40,10 +41,18 @@ class RepairFormat(TransformConfig):
         looked, reasoning, answer = (
             _NOT_WORDS.sub("", part).strip() for part in (looked, reasoning, answer)
         )
-        trace = Trace(observe=looked, think=reasoning, sketch=reasoning, answer=answer)
-        text = render(trace, lesson.grammar)
-        repaired = replace(lesson, text=text)
-        return repaired if repaired.is_well_formed else None
+        for said in (answer, lesson.answer) if lesson.correct else (answer,):
+            trace = Trace(observe=looked, think=reasoning, sketch=reasoning, answer=said)
+            repaired = replace(lesson, text=render(trace, lesson.grammar))
+            if repaired.is_well_formed and (not lesson.correct or _is_right(repaired)):
+                return repaired
+        return None
+
+
+def _is_right(lesson: Lesson) -> bool:
+    """As training reads it. An answer told in a sentence was right, and is none within the tags."""
+    options = lesson.options or None
+    return grade(lesson.text, lesson.answer, kind=lesson.kind, options=options).correct
 
 
 def _before_answer(text: str) -> str:

@@ -19,10 +19,11 @@ GRAMMARS = {"sketch": "sketch", "think": "think_answer"}
 """The grammar of a response whose list stands in that section."""
 _STEP_END = re.compile(r"\s*;\s*|\s*,\s+(?=\S)")
 _FILLER = re.compile(
-    r"\b(?:let me|i (?:will|can|need to|see that|think)|we (?:have|can|need to)|first|then|next|"
-    r"therefore|so|that means|it follows that|there (?:is|are))\b[ ,]*",
+    r"^(?:(?:let me|i (?:will|can|need to|see that|think)|we (?:have|can|need to)|then|therefore|"
+    r"so|that means|it follows that|there (?:is|are))\b|(?:first|next)$)[ ,]*",
     re.IGNORECASE,
 )
+"""What a step begins with and can do without; "the first bar" and "next to it" cannot."""
 _NUMBER = re.compile(r"^\s*\d+\.\s+", re.MULTILINE)
 
 

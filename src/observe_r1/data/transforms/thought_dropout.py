@@ -38,7 +38,9 @@ class ThoughtDropout(TransformConfig):
             return None  # there is no thought that could be dropped
         if not self._is_chosen(lesson, rng):
             return lesson
-        return replace(lesson, text=with_thought(lesson.text, self.blank))
+        # In the one grammar that knows empty thoughts; others leave such a lesson out.
+        grammar = "think_or_not" if lesson.grammar == "think_answer" else lesson.grammar
+        return replace(lesson, text=with_thought(lesson.text, self.blank), grammar=grammar)
 
     def _is_chosen(self, lesson: Lesson, rng: random.Random) -> bool:
         if self.choose == "easy" and lesson.difficulty is not None:

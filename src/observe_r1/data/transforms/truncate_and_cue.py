@@ -1,6 +1,6 @@
 """Truncate and cue (TH2T, arXiv 2507.02663): a thought ends where it stops getting on.
 
-Everything from the first chunk that states nothing new is cut off, and a cue says why one may stop.
+The tail that states nothing new is cut off, and a cue says why one may stop.
 """
 
 import random
@@ -10,12 +10,12 @@ from typing import Literal
 from pydantic import Field
 
 from observe_r1.data.transforms.base import Lesson, TransformConfig
-from observe_r1.data.transforms.chunks import first_redundant, is_looping, split_chunks
+from observe_r1.data.transforms.chunks import is_looping, redundant_from, split_chunks
 from observe_r1.data.transforms.sections import thought, with_thought
 
 
 class TruncateAndCue(TransformConfig):
-    """The thought up to its first redundant chunk, then a cue; a thought without one stays.
+    """The thought up to its last new statement, then a cue; a thought that ends with one stays.
 
     Example:
         "<think>1 + 2 = 3. Let me check: 1 + 2 = 3. It is the same</think>\\n<answer>3</answer>"
@@ -37,7 +37,7 @@ class TruncateAndCue(TransformConfig):
         if reasoning.endswith((self.redundant, self.looping)):
             return lesson  # cut before
         chunks = split_chunks(reasoning)
-        cut = first_redundant(chunks)
+        cut = redundant_from(chunks)
         if cut is None:
             return lesson
         kept = " ".join(chunks[:cut])

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 from observe_r1.data.traces import TraceRow, TraceSet
 from observe_r1.data.transforms.apply import transform_traces
+from observe_r1.data.transforms.bridge import Bridge
 from observe_r1.data.transforms.difficulty_prefix import DifficultyPrefix
 from observe_r1.data.transforms.reflection import Reflection
+from observe_r1.data.transforms.repair_format import RepairFormat
 from observe_r1.data.transforms.thought_dropout import ThoughtDropout
 from observe_r1.types import Sample
 
@@ -49,6 +51,16 @@ def test_rows_that_nothing_changed_stay_as_they_are():
     (row,) = transform_traces(traces(RIGHT), [ThoughtDropout(share=0.0)]).traces.rows
     assert row is RIGHT
     assert transform_traces(traces(RIGHT), []).traces.rows == (RIGHT,)
+
+
+def test_a_cut_off_response_that_was_mended_has_an_end():
+    unclosed = "<think>1 + 2 = 3</think>\nThe answer is 3"
+    cut = replace(RIGHT, response=unclosed, truncated=True)
+    (row,) = transform_traces(traces(cut), [RepairFormat()]).traces.rows
+    assert row.response.endswith("<answer>3</answer>") and not row.truncated
+    still = replace(RIGHT, response="<think>The caption says 1 + 2 = 3", truncated=True)
+    (row,) = transform_traces(traces(still), [Bridge()]).traces.rows
+    assert row.response == "<think>The picture shows 1 + 2 = 3" and row.truncated
 
 
 def test_equal_traces_draw_their_own_random_numbers():

@@ -1,11 +1,13 @@
 """What each transform writes, worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from observe_r1.data.transforms import Lesson
 from observe_r1.data.transforms.bridge import Bridge, as_seen
 from observe_r1.data.transforms.caption import Caption
-from observe_r1.data.transforms.chunks import first_redundant, is_looping, split_chunks, statement
+from observe_r1.data.transforms.chunks import is_looping, redundant_from, split_chunks, statement
 from observe_r1.data.transforms.corrupt_format import _BREAK, CorruptFormat
 from observe_r1.data.transforms.difficulty_prefix import DifficultyPrefix, stated_difficulty
 from observe_r1.data.transforms.recheck import Recheck
@@ -68,9 +70,10 @@ def test_chunks_by_hand():
     assert split_chunks("1 + 2 = 3. So 3\nDone!") == ["1 + 2 = 3.", "So 3", "Done!"]
     assert statement("Wait, let me check: 1 + 2 = 3.") == "1 + 2 = 3"
     assert statement("It is the same") == ""
-    assert first_redundant(["1 + 2 = 3.", "2 + 2 = 4."]) is None
-    assert first_redundant(["1 + 2 = 3.", "1 + 2 = 33."]) is None  # the words differ
-    assert first_redundant(["row 1: 2, row 2: 1.", "Hmm, row 2: 1."]) == 1
+    assert redundant_from(["1 + 2 = 3.", "2 + 2 = 4."]) is None
+    assert redundant_from(["1 + 2 = 3.", "1 + 2 = 33."]) is None  # the words differ
+    assert redundant_from(["row 1: 2, row 2: 1.", "Hmm, row 2: 1."]) == 1
+    assert redundant_from(["Hmm.", "1 + 2 = 3.", "Wait.", "2 + 2 = 4.", "So the answer is 4."]) == 4
     assert is_looping(["Wait, 3.", "So 3.", "3"]) and not is_looping(["3", "4", "3"])
 
 
@@ -84,6 +87,23 @@ def test_a_thought_is_cut_where_nothing_new_comes():
     circles = told(Recheck(least=3, most=3), lesson())
     assert "in circles" in told(TruncateAndCue(), lesson(circles))
     assert told(TruncateAndCue(), lesson()) == TEXT
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "Okay, let me look.\nHmm.\nThe triangle has a base of 4 and a height of 3, so 4 + 3 = 7.",
+        "There are 4 red squares. Wait. There are also 3 blue ones. So 4 + 3 = 7.",
+    ],
+)
+def test_a_thought_is_not_cut_before_what_its_answer_rests_on(thought):
+    text = f"<think>{thought}</think>\n<answer>7</answer>"
+    assert told(TruncateAndCue(), lesson(text)) == text
+    cut = thought.replace("\n", " ") + " All is fine, so I go on."
+    again = (
+        f"<think>{thought} Let me check. 4 + 3 = 7. So the answer is 7.</think>\n<answer>7</answer>"
+    )
+    assert told(TruncateAndCue(), lesson(again)) == f"<think>{cut}</think>\n<answer>7</answer>"
 
 
 def test_a_solvers_numbered_rows_are_not_cut_in_two():
@@ -102,6 +122,9 @@ def test_a_sketch_has_the_key_steps():
     assert inside is not None and inside.grammar == "think_answer" and inside.is_well_formed
     assert inside.text == (expected.replace("sketch>", "think>").replace("</think>\n", "</think>"))
     assert key_steps("First, 1 + 2 = 3. Let me check: 1 + 2 = 3.") == ["1 + 2 = 3"]
+    assert key_steps("The first bar is 3, the next bar is 5. Then the one next to it is red") == [
+        "The first bar is 3", "the next bar is 5", "the one next to it is red"
+    ]  # fmt: skip
 
 
 WRONG = ("<think>2</think><answer>2</answer>",)
@@ -172,11 +195,25 @@ def test_what_was_broken_is_mended(kind):
         assert mended.text.endswith("<answer>3</answer>") and "1 + 2 = 3" in mended.text
 
 
+def test_a_mended_answer_is_still_right_within_its_tags():
+    said = lesson("I count 1 and 2, so there are 3 dots", correct=True, kind="number")
+    assert told(RepairFormat(), said).endswith("<answer>3</answer>")
+    letters = lesson("I see blue. The answer is (B) blue.", correct=True)
+    choice = replace(letters, answer="B", kind="choice", options=("red", "blue"))
+    assert told(RepairFormat(), choice).endswith(
+        ("<answer>(B) blue</answer>", "<answer>B</answer>")
+    )
+    wrong = replace(said, text="so there are 4 dots", correct=False)
+    assert "<answer>so there are 4 dots</answer>" in told(RepairFormat(), wrong)  # its own words
+
+
 def test_a_chain_about_a_description_becomes_one_about_a_picture():
     text = "<think>The description says 2 red. 2 + 1 = 3</think>\n<answer>3</answer>"
     assert told(Bridge(), lesson(text)) == text.replace("The description says", "The picture shows")
     assert as_seen("According to the description, the text mentions 3 dots") == (
         "According to the picture, the picture shows 3 dots"
     )
+    named = "<think>The caption says so</think>\n<answer>the caption</answer>"
+    assert told(Bridge(), lesson(named)) == named.replace("The caption says", "The picture shows")
     blind = "<think>The colour is not described, so 3</think><answer>3</answer>"
     assert Bridge()(lesson(blind)) is None
