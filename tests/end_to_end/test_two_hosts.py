@@ -221,3 +221,26 @@ def test_the_slurm_script_trains_resumes_and_requeues(
     assert again.returncode == 0, again.stderr
     failed = under_slurm(tmp_path / "bin", run, "rl.group_size=2")  # cannot be gone on with
     assert failed.returncode != 0 and "requeued" in failed.stdout
+
+
+BY_PROCESS = """
+import os
+
+def mine(attempt):
+    return 10.0 * int(os.environ["RANK"]) + attempt.index
+"""
+
+
+def test_a_group_is_scored_by_one_process_and_all_train_on_that(tmp_path: Path) -> None:
+    """As a judge may: its answers differ from one asking to the next."""
+    (tmp_path / "my.py").write_text(BY_PROCESS)
+    rewards = f'rl.rewards=[{{ type = "user", path = "{tmp_path}/my.py:mine" }}]'
+    hosts = start("two_nodes_fsdp2", tmp_path / "run", rewards, "rl.max_steps=2")
+    assert [host.end() for host in hosts] == [0, 0], [host.said for host in hosts]
+    found = [
+        (r["group"], r["index"], r["rewards"]) for r in read_rows(tmp_path / "run/rollouts.jsonl")
+    ]
+    assert found == [
+        (group, index, {"mine": 10.0 * (group % 2) + index})
+        for _ in range(2) for group in range(4) for index in range(4)
+    ]  # fmt: skip

@@ -137,6 +137,9 @@ class _Processor:
     chat_template = "unused"
     tokenizer = SimpleNamespace(eos_token_id=END)
 
+    def apply_chat_template(self, *_: Any, **__: Any) -> str:
+        return self.chat_template
+
     def batch_decode(self, rows: Any, skip_special_tokens: bool) -> list[str]:
         return [" ".join(map(str, row)) for row in rows]
 

@@ -1,8 +1,10 @@
 """One process or many. Every process holds the same records; only the computing is shared out.
 
     choose       everyone, alike             (same seed, same state)
-    generate     each its share of prompts;  groups are gathered to everyone
-    score…weigh  everyone, alike
+    generate     each its share of prompts
+    score        each its own groups;        gathered to everyone: a judge is asked once, and
+                                             nobody trains on another verdict than the others
+    weigh        everyone, alike
     optimise     each its share of rows;     gradients are averaged
     record       the first process
 

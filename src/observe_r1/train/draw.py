@@ -8,7 +8,7 @@ with what it has, and says so.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from observe_r1.types import RolloutGroup, Sample, ScoredGroup, WeightedGroup
+from observe_r1.types import Sample, ScoredGroup, WeightedGroup
 
 
 @dataclass(slots=True)
@@ -35,12 +35,12 @@ def draw_groups(
     max_redraws: int,
     *,
     choose: Callable[[int], list[Sample]],
-    generate: Callable[[Sequence[Sample], int], list[RolloutGroup]],
-    score: Callable[[RolloutGroup], ScoredGroup],
+    answer: Callable[[Sequence[Sample], int], list[ScoredGroup]],
     observe: Callable[[Sequence[ScoredGroup]], None],
     weigh: Callable[[Sequence[ScoredGroup]], list[WeightedGroup]],
 ) -> Draw:
-    """Rounds of prompts until ``wanted`` groups are admitted; ``generate`` is told the round."""
+    """Rounds of prompts until ``wanted`` groups are admitted. ``answer`` generates and scores a
+    group a prompt, and is told the round."""
     scored_P: list[ScoredGroup] = []
     draw = Draw()
     while draw.num_admitted < wanted and draw.rounds <= max_redraws:
@@ -48,7 +48,7 @@ def draw_groups(
         if not samples_P:
             draw.is_exhausted = True
             break
-        fresh_P = [score(group) for group in generate(samples_P, draw.rounds)]
+        fresh_P = answer(samples_P, draw.rounds)
         observe(fresh_P)
         scored_P += fresh_P
         draw.weighted_P = weigh(scored_P)  # over all: some advantages compare whole batches

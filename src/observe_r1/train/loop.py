@@ -25,7 +25,7 @@ from observe_r1.train.metrics import step_metrics
 from observe_r1.train.optimise import Optimiser, Outcome
 from observe_r1.train.recorder import Recorder
 from observe_r1.train.state import TrainState, checkpoint_folder, point, save_checkpoint
-from observe_r1.types import RolloutGroup, Sample, ScoredGroup, WeightedGroup
+from observe_r1.types import Sample, ScoredGroup, WeightedGroup
 from observe_r1.weighting import weigh_groups
 
 logger = logging.getLogger(__name__)
@@ -77,9 +77,9 @@ def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
 def draw_step(stage: RLStage, parts: Parts, clock: Clock, step: int) -> Draw:
     """Choose, generate, score, observe, weigh."""
 
-    def generate(samples_P: Sequence[Sample], round_number: int) -> list[RolloutGroup]:
+    def answer(samples_P: Sequence[Sample], round_number: int) -> list[ScoredGroup]:
         with clock.phase("generate"):
-            groups = parts.engine.generate(
+            mine_P = parts.engine.generate(
                 parts.processes.share(samples_P),
                 group_size=stage.group_size,
                 sampling=stage.sampling,
@@ -87,19 +87,18 @@ def draw_step(stage: RLStage, parts: Parts, clock: Clock, step: int) -> Draw:
                 seed=stable_seed(stage.seed, round_number),
                 step=step,
             )
-            return parts.processes.gather(groups)
-
-    def score(group: RolloutGroup) -> ScoredGroup:
         with clock.phase("score"):
-            return score_group(group, stage, step)
+            scored_P = [score_group(group, stage, step) for group in mine_P]
+        with clock.phase("generate"):  # until the slowest process has done its share
+            return parts.processes.gather(scored_P)
 
     def weigh(scored_P: Sequence[ScoredGroup]) -> list[WeightedGroup]:
         return weigh_groups(scored_P, stage)
 
     return draw_groups(
         stage.prompts_per_step, stage.redraw.max_rounds,
-        choose=parts.curriculum.next_batch, generate=generate, score=score,
-        observe=parts.curriculum.observe, weigh=weigh,
+        choose=parts.curriculum.next_batch, answer=answer, observe=parts.curriculum.observe,
+        weigh=weigh,
     )  # fmt: skip
 
 

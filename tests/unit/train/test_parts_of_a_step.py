@@ -85,8 +85,8 @@ def draw(outcomes: list[bool], wanted: int, max_redraws: int):
         return [groups[admitted] for admitted in scored]
 
     return draw_groups(
-        wanted, max_redraws, choose=choose, generate=lambda samples, number: samples,
-        score=lambda group: group, observe=lambda scored: None, weigh=weigh,
+        wanted, max_redraws, choose=choose, answer=lambda samples, number: samples,
+        observe=lambda scored: None, weigh=weigh,
     )  # fmt: skip
 
 
