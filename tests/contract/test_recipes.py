@@ -133,6 +133,14 @@ def test_data_that_is_named_is_asked_whatever_the_preset(name, puzzles):
     assert any(hasattr(s, "questions") and s.questions.source is None for s in run.active_stages)
 
 
+@pytest.mark.parametrize("name", ["grpo", "specs", "shrink_perturb"])
+def test_one_seed_is_that_of_every_stage(name, capsys):
+    command = ["train", name, "--seed", "3", "--dry-run", "--json"]
+    assert call(command) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {stage["seed"] for stage in result["config"]["stages"]} == {3}
+
+
 @pytest.mark.parametrize("name", names())
 def test_the_file_says_where_its_values_come_from(name):
     source = files("observe_r1.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")

@@ -26,6 +26,9 @@ def train(
         str, typer.Option(help="A checkpoint folder, a hub name, or the built-in 'tiny'.")
     ] = "tiny",
     out: Annotated[Path | None, typer.Option(help="The run folder to write.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of every stage; rl.seed=1 is that of one.")
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="A preset of the recipe; chosen by the model without.")
     ] = None,
@@ -52,12 +55,13 @@ def train(
         hardware = hardware or hardware_of(out)
     there = detect_machine()
     machine = used_by_this_run(there)
+    found = load_recipe(recipe)
+    seeds = () if seed is None else (f"{stage.name}.seed={seed}" for stage in found.stages)
     choice = Choice(
-        model=model, data=data, preset=preset, hardware=hardware, overrides=tuple(overrides or ())
-    )
-    run = resolve(
-        load_recipe(recipe), choice, machine, lambda percent: correct_length(data, percent)
-    )
+        model=model, data=data, preset=preset, hardware=hardware,
+        overrides=(*seeds, *(overrides or ())),
+    )  # fmt: skip
+    run = resolve(found, choice, machine, lambda percent: correct_length(data, percent))
     if not dry_run:
         out = _writable(run, out, resume)
     say(headline(run, machine))

@@ -89,16 +89,25 @@ def merged_by(operation: Merge) -> tuple[str, ...]:
 
 def judges_of(stage: Stage) -> Iterator[str]:
     """Every judge that a ``style`` reward asks, also one inside another reward."""
+    return (str(reward["judge"]) for reward in _rewards_of(stage, "style"))
+
+
+def user_rewards_of(stage: Stage) -> Iterator[str]:
+    """Every function of the user's that rewards, as ``file.py:function``."""
+    return (str(reward["path"]) for reward in _rewards_of(stage, "user"))
+
+
+def _rewards_of(stage: Stage, kind: str) -> Iterator[dict[str, Any]]:
     if isinstance(stage, RLStage):
-        yield from _judges_in(stage.model_dump(mode="json")["rewards"])
+        yield from _of_kind(stage.model_dump(mode="json")["rewards"], kind)
 
 
-def _judges_in(value: Any) -> Iterator[str]:
-    if isinstance(value, dict) and value.get("type") == "style":
-        yield str(value["judge"])
+def _of_kind(value: Any, kind: str) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict) and value.get("type") == kind:
+        yield value
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _judges_in(item)
+            yield from _of_kind(item, kind)
 
 
 def is_path(name: str) -> bool:

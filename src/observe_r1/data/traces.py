@@ -113,7 +113,17 @@ def keep_samples(folder: Path, samples: Iterable[Sample]) -> None:
     path = folder / SAMPLES
     known = {row["sample_id"] for row in read_rows(path)} if path.exists() else set()
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
-    append_rows(path, (sample_row(sample, folder) for sample in samples if sample.id not in known))
+    append_rows(path, (_whole_row(sample, folder) for sample in samples if sample.id not in known))
+
+
+def _whole_row(sample: Sample, folder: Path) -> dict[str, Any]:
+    """With what transforms and rewards of later stages may read."""
+    row = sample_row(sample, folder)
+    if sample.solve_rate is not None:
+        row["solve_rate"] = sample.solve_rate
+    if sample.metadata:
+        row["metadata"] = dict(sample.metadata)
+    return row
 
 
 def read_traces(folder: Path) -> TraceSet:
@@ -154,6 +164,8 @@ class FolderSamples(Mapping[str, Sample]):
             family=row.get("family"),
             level=row.get("level"),
             rung=row.get("rung"),
+            solve_rate=row.get("solve_rate"),
+            metadata=row.get("metadata") or {},
         )
 
     def content(self, sample_id: str) -> tuple[Any, ...]:

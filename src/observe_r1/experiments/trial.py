@@ -14,11 +14,13 @@ from observe_r1.config.evaluation import HeldOut
 from observe_r1.config.order import needs_moments
 from observe_r1.config.questions import PUZZLES
 from observe_r1.config.run import RunConfig
+from observe_r1.config.show import setting_lines
 from observe_r1.config.stages import Stage, TrainingStage
 from observe_r1.data.ladder import LadderConfig, build_ladder
 from observe_r1.data.ladder_folder import write_ladder
 from observe_r1.data.puzzles import MIX, get_family
 from observe_r1.data.puzzles.shipped import training_stream
+from observe_r1.errors import RunError
 from observe_r1.experiments.bases import BASES, make_base
 from observe_r1.experiments.measuring import measure_trial
 from observe_r1.experiments.plan import Arm, Experiment
@@ -32,8 +34,9 @@ from observe_r1.records import read_json, write_json
 from observe_r1.stages.demo import note_correct_length
 from observe_r1.stages.engines import open_engine
 from observe_r1.stages.locks import only_one
-from observe_r1.stages.pipeline import run_recipe
+from observe_r1.stages.pipeline import CONFIG, load_run_config, run_recipe
 from observe_r1.stages.questions import correct_length
+from observe_r1.stages.user_files import changed_files
 
 RESULT = "result.json"
 TRIAL_STREAM = 70_000
@@ -63,6 +66,7 @@ def run_trial(
     """The readouts of a trial; what is already done is not done again."""
     folder = trial.folder(out)
     if (folder / RESULT).exists():
+        refuse_changed(experiment, trial, folder)
         return read_json(folder / RESULT)
     arm = experiment.arm(trial.arm)
     model = base_model(experiment, bases)
@@ -80,6 +84,28 @@ def run_trial(
     write_json(folder / RESULT, result)
     _drop_moments(run, folder)
     return result
+
+
+def refuse_changed(experiment: Experiment, trial: Trial, folder: Path) -> None:
+    """A finished trial of a recipe, or of a reward, that has been changed since is of another
+    method: its numbers do not go with those of later ones."""
+    if not (folder / CONFIG).exists():
+        return  # carried here from a result, which says which experiment it is of
+    there = load_run_config(folder)
+    if there.data != PUZZLES and not Path(there.data).exists():
+        return  # carried here without the ladder that its settings were measured on
+    arm = experiment.arm(trial.arm)
+    now = resolve_trial(experiment, arm, trial.seed, model=there.model, data=there.data)
+    changed = changed_files(now, folder)
+    for one, other in zip(there.stages, now.stages, strict=False):
+        lines = set(setting_lines(one)) ^ set(setting_lines(other))
+        changed += [f"{one.name}.{line}" for line in sorted(lines)]
+    if changed or len(there.stages) != len(now.stages):
+        raise RunError(
+            f"{folder} was run with another recipe than '{trial.arm}' is now, so the two are not "
+            f"mixed: {', '.join(changed[:6]) or 'other stages'}. Choose another --out, or remove "
+            "the trials of that arm."
+        )
 
 
 def has_gpu() -> bool:

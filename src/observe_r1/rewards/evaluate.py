@@ -5,6 +5,7 @@ import math
 from observe_r1.errors import ObserveError, TrainingError
 from observe_r1.rewards.attempt import Attempt
 from observe_r1.rewards.base import RewardConfig
+from observe_r1.user_code import line_of
 
 
 def evaluate(reward: RewardConfig, attempt: Attempt, parts: dict[str, float]) -> float:
@@ -29,8 +30,8 @@ def _guarded(reward: RewardConfig, values: tuple[float, ...], attempt: Attempt, 
         raise type(error)(f"{_where(path, attempt)}: {error}") from error
     except Exception as error:  # a reward may be the user's code: whatever it raises has a sample
         raise TrainingError(
-            f"{_where(path, attempt)} raised {type(error).__name__}: {error}. A reward must return "
-            "a number for every completion; fix it and resume."
+            f"{_where(path, attempt)} raised {type(error).__name__}: {error}{line_of(error)}. A "
+            "reward must return a number for every completion; fix it and resume."
         ) from error
     if not math.isfinite(value):
         raise TrainingError(

@@ -11,8 +11,6 @@ It may be called in another thread than the main one, beside an update (``rl.sta
 signals in it, and no random numbers but its own.
 """
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +21,7 @@ from pydantic import Field
 from observe_r1.errors import ConfigError
 from observe_r1.rewards.attempt import Attempt
 from observe_r1.rewards.base import RewardConfig
+from observe_r1.user_code import run_file
 
 UserReward = Callable[[Attempt], float]
 
@@ -46,23 +45,11 @@ class User(RewardConfig):
 @lru_cache(maxsize=64)
 def load_function(path: str) -> UserReward:
     """The function named by ``file.py:function``."""
-    file_name, _, function_name = path.rpartition(":")
-    file = Path(file_name).expanduser().resolve()
-    if not file.is_file():
-        raise ConfigError(
-            f"reward '{path}': there is no file {file}. The path is relative to the directory the "
-            "command runs in; give the file's full path or run from its directory."
-        )
-    module_name = f"observe_r1_user_{file.stem}_{abs(hash(str(file))):x}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses and pickling look their module up
-    spec.loader.exec_module(module)
-    function = getattr(module, function_name, None)
+    file, _, name = path.rpartition(":")
+    function = getattr(run_file(Path(file), f"reward '{path}'"), name, None)
     if not callable(function):
         raise ConfigError(
-            f"reward '{path}': {file.name} has no function '{function_name}'. Define it as "
-            f"def {function_name}(attempt): return a number."
+            f"reward '{path}': {Path(file).name} has no function '{name}'. Define it as "
+            f"def {name}(attempt): return a number."
         )
     return cast(UserReward, function)

@@ -35,6 +35,7 @@ from observe_r1.stages.models import keep_start, let_start_go, locate_model, pin
 from observe_r1.stages.questions import correct_length, load_questions
 from observe_r1.stages.quiet import quiet_libraries
 from observe_r1.stages.run_stage import Notify, Work, run_stage
+from observe_r1.stages.user_files import keep_user_files
 from observe_r1.train.launch import settle_launch
 from observe_r1.train.recorder import METRICS
 from observe_r1.train.trackers import Trackers
@@ -167,6 +168,7 @@ def claimed_run_folder(run: RunConfig, out: Path, resume: bool) -> Iterator[None
             )
         write_json(out / CONFIG, run.model_dump(mode="json"))
         write_json(out / ENVIRONMENT, environment(resume))
+        keep_user_files(run, out)
         try:
             yield
         except BaseException:  # Ctrl-C too: a run that has not begun leaves nothing behind

@@ -1,6 +1,7 @@
 """Traces from somebody else: the puzzles' solver, another checkpoint, a server, a file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from observe_r1.config.rollout import Endpoint
@@ -72,7 +73,17 @@ def _solved(stage: TeachStage, teacher: SolverTeacher, questions: Sequence[Sampl
         for sample in questions
         for number in range(stage.attempts)
     ]  # fmt: skip
-    return TraceSet(tuple(rows), SampleIndex(questions))
+    return _asked_as(stage, TraceSet(tuple(rows), SampleIndex(questions)))
+
+
+def _asked_as(stage: TeachStage, traces: TraceSet) -> TraceSet:
+    """Traces that name no prompt of their own answer the stage's."""
+    if stage.system_prompt is None:
+        return traces
+    return traces.with_rows(
+        row if row.system_prompt is not None else replace(row, system_prompt=stage.system_prompt)
+        for row in traces.rows
+    )
 
 
 def _golds(stage: TeachStage, questions: Sequence[Sample]) -> TraceSet:
@@ -89,5 +100,5 @@ def _golds(stage: TeachStage, questions: Sequence[Sample]) -> TraceSet:
 def _from_file(stage: TeachStage, teacher: FileTeacher) -> TraceSet:
     path = Path(teacher.path).expanduser()
     if path.is_dir():
-        return read_traces(traces_folder(path))
-    return read_chats(path, stage.grammar)
+        return _asked_as(stage, read_traces(traces_folder(path)))
+    return _asked_as(stage, read_chats(path, stage.grammar))

@@ -30,6 +30,11 @@ from observe_r1.weighting import weigh_groups
 
 logger = logging.getLogger(__name__)
 
+CURRICULUM_ENDED = (
+    "the curriculum has come to its end after step %d of %d, and so has the stage; "
+    "curriculum.epochs=none goes on with it from the beginning"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -58,6 +63,8 @@ def train_rl(stage: RLStage, parts: Parts, state: TrainState) -> TrainState:
         # choose, generate, score, observe, weigh: for this step or, drawn ahead, for later ones
         draw = parts.ahead.take(step, partial(draw_step, stage, parts, clock))
         if not draw.weighted_P:
+            if stage.max_steps is not None and parts.processes.is_main:
+                logger.warning(CURRICULUM_ENDED, step - 1, parts.max_steps)
             break
         with clock.phase("optimise"):
             outcome = parts.optimiser.update(draw.weighted_P)

@@ -49,6 +49,16 @@ def test_traces_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert len(list((tmp_path / "images").iterdir())) == 4
 
 
+def test_what_later_stages_may_read_of_a_question_is_kept(tmp_path: Path) -> None:
+    known = replace(COUNT, solve_rate=0.0, metadata={"objects": ["dot"]})
+    write_traces(tmp_path, TraceSet((row(known), row(PLACED)), {s.id: s for s in (known, PLACED)}))
+    found = read_traces(tmp_path)
+    first, second = (found.sample(one) for one in found.rows)
+    assert (first.solve_rate, first.metadata) == (0.0, {"objects": ["dot"]})
+    assert (second.solve_rate, second.metadata) == (None, {})
+    assert "metadata" not in json.loads((tmp_path / "samples.jsonl").read_text().splitlines()[1])
+
+
 def test_a_folder_without_traces_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no traces"):
         read_traces(tmp_path)

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from observe_r1.config.run import Budget
+from observe_r1.errors import RunError
 from observe_r1.experiments.bases import make_base
 from observe_r1.experiments.plan import Experiment, load_experiment
 from observe_r1.experiments.running import run_experiment, write_results
 from observe_r1.experiments.trial import Trial
-from observe_r1.records import read_json
+from observe_r1.records import read_json, write_json
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +58,14 @@ def test_trials_share_stages_keep_the_budget_and_go_on_after_a_stop(tmp_path):
 
     (second / "result.json").unlink()  # as if it had been stopped before its end
     assert run_experiment(experiment, tmp_path) == results
+
+    config = read_json(first / "config.json")  # as if the recipe had been changed since
+    config["stages"][-1]["optimizer"]["lr"] = 0.5
+    write_json(first / "config.json", config)
+    with pytest.raises(
+        RunError, match=r"another recipe than 'ton' is now.*rl\.optimizer\.lr = 0\.5"
+    ):
+        run_experiment(experiment, tmp_path)
 
 
 def test_a_base_is_made_once(tmp_path):

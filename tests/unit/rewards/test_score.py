@@ -99,10 +99,20 @@ def test_a_reward_that_raises_stops_the_run_with_the_sample_that_caused_it(tmp_p
     path = write(tmp_path, "def mine(attempt):\n    return 1 / 0\n")
     message = (
         r"reward 'mine' on sample 'counting-7', step 0, completion 0 \('<think>two and one"
-        r".* raised ZeroDivisionError"
+        r".* raised ZeroDivisionError: division by zero \(my\.py, line 2\)"
     )
     with pytest.raises(TrainingError, match=message):
         scored([RIGHT], user(path))
+
+
+def test_a_file_imports_what_lies_beside_it_and_says_where_it_fails(tmp_path) -> None:
+    (tmp_path / f"beside_{tmp_path.name}.py").write_text("WORTH = 0.25\n")
+    imports = f"from beside_{tmp_path.name} import WORTH\n"
+    path = write(tmp_path, f"{imports}def mine(attempt):\n    return WORTH\n")
+    assert scored([RIGHT], user(path)).scores_G[0].rewards == {"mine": 0.25}
+    (tmp_path / "other.py").write_text("import math\nmath.no_such_thing\n")
+    with pytest.raises(ConfigError, match=r"other\.py could not be run: .*\(other\.py, line 2\)"):
+        scored([RIGHT], user(f"{tmp_path}/other.py:mine"))
 
 
 @pytest.mark.parametrize("value", ["float('nan')", "float('inf')"])

@@ -61,6 +61,18 @@ def written(path: Path, content: Any) -> Path:
     return path
 
 
+def test_a_reward_of_ones_own_is_looked_at_before_anything_runs(tmp_path: Path) -> None:
+    mine = written(tmp_path / "mine.py", "def brief(attempt):\n    return 1.0\n")
+
+    def rewarded(path: str) -> dict[str, Any]:
+        inner = {"type": "user", "path": path}
+        return {**RL, "rewards": [{"type": "if_correct", "reward": inner}]}
+
+    check(TEACH, rewarded(f"{mine}:brief"))
+    refused(ConfigError, "has no function 'short'", TEACH, rewarded(f"{mine}:short"))
+    refused(ConfigError, "there is no file", TEACH, rewarded("no/such.py:brief"))
+
+
 def test_a_later_stage_must_find_questions(data: str) -> None:
     check(TEACH, asking(count=2), data=data)
     check(TEACH, asking(families=["dice"], puzzle_levels=[0], solve_rate=[0.0, 0.9]))

@@ -1,7 +1,7 @@
 import pytest
 
 from observe_r1.config.run import RunConfig
-from observe_r1.config.teach import GoldTeacher, TeachStage
+from observe_r1.config.teach import GoldTeacher, SolverTeacher, TeachStage
 from observe_r1.config.traces import TraceSource
 from observe_r1.data.puzzles import get_family
 from observe_r1.data.puzzles.shipped import training_stream
@@ -23,6 +23,13 @@ def taught(tmp_path):
     folder.mkdir(parents=True)
     run_teach(stage, teacher_model="", questions=questions, run=folder, policy=no_policy)
     return folder, questions
+
+
+def test_a_prompt_of_the_stages_own_is_what_the_solvers_traces_answer(tmp_path):
+    stage = TeachStage(teacher=SolverTeacher(), system_prompt="Be brief.")
+    questions = training_stream([get_family("counting")], 11, 2)
+    run_teach(stage, teacher_model="", questions=questions, run=tmp_path, policy=no_policy)
+    assert {row.system_prompt for row in read_traces(tmp_path).rows} == {"Be brief."}
 
 
 def test_golds_are_answers_and_nothing_else(taught):

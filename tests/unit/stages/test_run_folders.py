@@ -22,6 +22,7 @@ from observe_r1.stages.pipeline import (
     run_recipe,
 )
 from observe_r1.stages.questions import content_hash, correct_length, refuse_overlap
+from observe_r1.stages.user_files import changed_files
 from observe_r1.train.state import drop_old
 from observe_r1.types import Sample
 
@@ -109,6 +110,19 @@ def test_a_run_that_never_began_holds_nothing_of_the_one_it_would_start_from(tmp
         assert len(list(checkpoints.glob("start-of-run-*"))) == 1
         raise ModelError("cannot be loaded")
     assert not list(checkpoints.glob("start-of-*"))
+
+
+def test_a_run_keeps_the_code_of_its_own_rewards_and_says_when_that_changes(tmp_path, caplog):
+    mine, out = tmp_path / "mine.py", tmp_path / "run"
+    run = make_run(f'rl.rewards=[{{ type = "user", path = "{mine}:brief" }}]')
+    for version, code in enumerate(("return 1.0", "return 1.0", "return 2.0", "return 1.0")):
+        mine.write_text(f"def brief(attempt):\n    {code}\n")
+        assert bool(changed_files(run, out)) == (version == 2)
+        with claimed_run_folder(run, out, resume=version > 0):
+            (out / "metrics.jsonl").touch()
+    kept = sorted((path.name, path.read_text()[-4:-1]) for path in (out / "code").iterdir())
+    assert kept == [("mine-2.py", "2.0"), ("mine.py", "1.0")]
+    assert caplog.text.count("is another than the run was begun with") == 1
 
 
 def test_a_resumed_run_may_be_on_another_machine(tmp_path):

@@ -116,6 +116,15 @@ def test_adapters_resume_to_the_bit(model: str, tmp_path: Path) -> None:
     assert rows(whole, "rollouts.jsonl") == rows(parts, "rollouts.jsonl")
 
 
+def test_a_curriculum_that_ends_before_the_steps_do_says_so(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_rl(stage(50), model=model, samples=SAMPLES[:2], run=tmp_path)
+    steps = len(rows(tmp_path, "metrics.jsonl"))
+    assert steps < 50
+    assert f"has come to its end after step {steps} of " in caplog.text
+
+
 def test_a_folder_with_a_run_is_refused(model: str, tmp_path: Path) -> None:
     run_rl(stage(1), model=model, samples=SAMPLES, run=tmp_path)
     with pytest.raises(RunError, match="already holds a run"):

@@ -1,13 +1,12 @@
 """A user's own puzzle family, named as ``file.py:ClassName``."""
 
-import importlib.util
 import inspect
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 from observe_r1.data.puzzles.base import Family
 from observe_r1.errors import ConfigError
+from observe_r1.user_code import run_file
 
 _LEAST_LEVELS = 1
 
@@ -20,7 +19,7 @@ def load_family(place: str) -> Family:
         load_family("examples/my_puzzle.py:MyPuzzle").name == "my_puzzle"
     """
     file, _, class_name = place.rpartition(":")
-    module = _run_file(Path(file), place)
+    module = run_file(Path(file), f"puzzle '{place}'")
     found = getattr(module, class_name, None)
     if found is None:
         own = [name for name, value in vars(module).items() if _is_family(value)]
@@ -43,19 +42,3 @@ def load_family(place: str) -> Family:
 
 def _is_family(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Family) and not inspect.isabstract(value)
-
-
-def _run_file(path: Path, place: str) -> ModuleType:
-    if not path.is_file():
-        raise ConfigError(
-            f"no file '{path}' (for the puzzle '{place}'). Give a path as file.py:ClassName."
-        )
-    spec = importlib.util.spec_from_file_location(f"observe_r1_user_puzzle_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"'{path}' is not a Python file. Give a path as file.py:ClassName.")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a user's file can fail in any way; say which file it was
-        raise ConfigError(f"{path} could not be run: {type(error).__name__}: {error}") from error
-    return module

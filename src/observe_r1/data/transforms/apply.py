@@ -81,6 +81,7 @@ def _lesson(traces: TraceSet, row: TraceRow, place: int, wrong: tuple[str, ...])
         sketch=row.sketch,
         correct=row.correct,
         wrong=wrong,
+        metadata=sample.metadata,
     )
 
 

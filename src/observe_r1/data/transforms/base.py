@@ -8,8 +8,9 @@ comes from (type, seed, lesson), so one lesson's result does not depend on the o
 
 import random
 import re
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 from observe_r1.config_base import Config
 from observe_r1.text import parse_response
@@ -52,6 +53,8 @@ class Lesson:
     """Whether it was graded right; None: not graded."""
     wrong: tuple[str, ...] = ()
     """Responses to the same question that end in a wrong answer."""
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Columns of the question that were kept when it was imported."""
 
     @property
     def is_well_formed(self) -> bool:
