@@ -20,7 +20,7 @@ def test_an_unknown_name_lists_the_known_ones_and_says_how_to_name_ones_own():
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"no file .*absent\.py'"):
+    with pytest.raises(ConfigError, match=r"no file .*absent\.py"):
         get_family(f"{tmp_path / 'absent.py'}:Anything")
 
 
