@@ -75,6 +75,10 @@ HoldOut = Annotated[
     ),
 ]  # fmt: skip
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many rows.")]
+GrammarName = Annotated[
+    str, typer.Option(help="Structure asked for; that of the recipe that is to be trained.")
+]
+ExtractFrom = Annotated[str, typer.Option(help="Where the answer is: tagged, boxed or plain.")]
 Rollouts = Annotated[int, typer.Option(min=1, help="Reasoned rollouts a sample.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest rollout.")]
 Size = Annotated[int | None, typer.Option(min=1, help="Samples in the ladder.")]
@@ -148,10 +152,8 @@ def probe(
     rollouts: Rollouts = 8,
     max_tokens: MaxTokens = 1024,
     temperature: Annotated[float, typer.Option(min=0.0, help="Of the rollouts.")] = 1.0,
-    grammar: Annotated[str, typer.Option(help="Structure asked for.")] = "observe_think_answer",
-    extract: Annotated[
-        str, typer.Option(help="Where the answer is: tagged, boxed or plain.")
-    ] = "tagged",
+    grammar: GrammarName = "observe_think_answer",
+    extract: ExtractFrom = "tagged",
     concurrency: Annotated[
         int, typer.Option(min=1, help="Requests to each endpoint at a time.")
     ] = 16,
@@ -240,6 +242,8 @@ def build(
     endpoint: Endpoints = None,
     rollouts: Rollouts = 8,
     max_tokens: MaxTokens = 1024,
+    grammar: GrammarName = "observe_think_answer",
+    extract: ExtractFrom = "tagged",
     direct: Annotated[
         bool, typer.Option(help="First drop what is answered without reasoning.")
     ] = True,
@@ -264,10 +268,19 @@ def build(
     from observe_r1.data.ladder import LadderConfig
     from observe_r1.probe import ProbeConfig
 
-    probing = ProbeConfig(
-        rollouts=rollouts, direct=direct, seed=seed, sampling=Sampling(max_new_tokens=max_tokens),
-        batch_size=1 if endpoint else 16, workers=16 if endpoint else 1,
-    )  # fmt: skip
+    probing = ProbeConfig.build(
+        {
+            "rollouts": rollouts,
+            "grammar": grammar,
+            "extract": extract,
+            "sampling": Sampling(max_new_tokens=max_tokens),
+            "direct": direct,
+            "batch_size": 1 if endpoint else 16,
+            "workers": 16 if endpoint else 1,
+            "seed": seed,
+        },
+        "the probe",
+    )
     arranging = LadderConfig.build({"size": size, "unsolved": unsolved}, "the ladder")
     request = ImportRequest(
         source=source, adapter=adapter, columns=column or [],

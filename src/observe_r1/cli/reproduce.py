@@ -42,11 +42,19 @@ def reproduce(
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Test the claims of a method: arms, seeds, intervals, verdicts. Stop and start as you like."""
+    from observe_r1.errors import ConfigError
     from observe_r1.experiments.known import take_known
     from observe_r1.experiments.plan import load_experiment
     from observe_r1.experiments.running import run_experiment, trials_of, write_results
     from observe_r1.records import read_json
+    from observe_r1.train.launch import is_alone
 
+    if not is_alone():
+        raise ConfigError(
+            "reproduce was started by a launcher, but it runs its trials side by side by itself, "
+            "each in one process. Start it once, with --jobs; on several GPUs once a GPU, each "
+            "with a CUDA_VISIBLE_DEVICES of its own, all with the same --out."
+        )
     experiment = load_experiment(name)
     experiment = experiment.shortened() if quick else experiment
     out = out or Path("runs/reproduce") / f"{experiment.name}{'-quick' if quick else ''}"

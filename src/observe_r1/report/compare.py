@@ -16,7 +16,13 @@ import numpy as np
 
 from observe_r1.errors import RunError
 from observe_r1.report import rows
-from observe_r1.report.evaluations import Evaluation, Prediction, mean_interval, read_evaluations
+from observe_r1.report.evaluations import (
+    Evaluation,
+    Prediction,
+    asked_otherwise,
+    mean_interval,
+    read_evaluations,
+)
 from observe_r1.report.index import Index, Progress, open_index
 from observe_r1.report.run import RunFolder, open_run
 
@@ -105,6 +111,11 @@ def compare_runs(folders: Sequence[Path], progress: Progress | None = None) -> C
             )
         for name in (name for name in first.evaluations if name in other.evaluations):
             one, two = (_without(run.evaluations[name], twins) for run in (first, other))
+            if unlike := asked_otherwise(one, two):
+                problems.append(
+                    f"‘{name}’ was asked otherwise in {first.letter} than in {other.letter}: "
+                    f"{', '.join(unlike)}. The difference may be one of asking."
+                )
             found, shown = _pair(first, other, one, two)
             differences += found
             pairs += shown

@@ -37,6 +37,8 @@ class Evaluation:
     name: str
     answers: Mapping[str, tuple[Prediction, ...]]
     scores: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    """How it was asked; empty for evaluations of others."""
 
     @cached_property
     def shares(self) -> dict[str, float]:
@@ -66,7 +68,26 @@ def read_evaluation(folder: Path) -> Evaluation:
         name=rows.text(folder.name),
         answers={name: tuple(found) for name, found in answers.items()},
         scores=rows.mapping(load_json(folder / "scores.json")),
+        settings=rows.mapping(load_json(folder / "config.json")),
     )
+
+
+LIMITS = ("temperature", "top_p", "top_k", "min_p", "max_new_tokens")
+ASKED = ("samples", "greedy", "extract", "seed", "shrink_images_to")
+
+
+def asked_otherwise(one: Evaluation, other: Evaluation) -> list[str]:
+    """Settings in which two evaluations differ that are no part of a method, with both values."""
+
+    def values(evaluation: Evaluation) -> dict[str, str]:
+        sampling = rows.mapping(evaluation.settings.get("sampling"))
+        known = {name: sampling[name] for name in LIMITS if name in sampling}
+        known |= {name: evaluation.settings[name] for name in ASKED if name in evaluation.settings}
+        return {name: rows.text(value) for name, value in known.items()}
+
+    mine, theirs = values(one), values(other)
+    shared = (name for name in mine if name in theirs)
+    return [f"{n} {mine[n]} and {theirs[n]}" for n in shared if mine[n] != theirs[n]]
 
 
 def _prediction(row: Mapping[str, Any]) -> Prediction:

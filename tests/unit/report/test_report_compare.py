@@ -124,6 +124,15 @@ def test_what_makes_a_comparison_doubtful_is_said(pair: list[Path]) -> None:
     assert any("Each run is one seed" in problem for problem in problems)
 
 
+def test_evaluations_that_were_asked_otherwise_are_said(pair: list[Path]) -> None:
+    for run, new_tokens, seed in zip(pair, (120, 512), ("0", 0), strict=True):
+        sampling = {"temperature": 1.0, "max_new_tokens": new_tokens, "own": run.name}
+        asked = {"sampling": sampling, "seed": seed, "grammar": run.name, "samples": 2}
+        (run / "eval" / "after" / "config.json").write_text(json.dumps(asked))
+    (said,) = (line for line in compare_runs(pair).problems if "asked otherwise" in line)
+    assert "in A than in B: max_new_tokens 120 and 512. " in said  # the grammar is the method's
+
+
 def test_curves_lie_over_each_other(pair: list[Path]) -> None:
     (panel,) = overlay_curves(compare_runs(pair).runs)
     assert panel["steps"] == [1, 2]
