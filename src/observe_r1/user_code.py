@@ -1,4 +1,5 @@
-"""Code of the user's own, named as ``file.py:name``: rewards, puzzle families.
+"""Code of the user's own, named as ``file.py:name``: rewards, weights, curricula, transforms,
+puzzles.
 
 A file is run once, as its owner would run it: what lies beside it can be imported.
 """
@@ -6,11 +7,31 @@ A file is run once, as its owner would run it: what lies beside it can be import
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from observe_r1.errors import ConfigError
+
+PLACE = r"^.+\.py:[A-Za-z_][A-Za-z_0-9]*$"
+"""How such a name is written."""
+
+
+def load_callable(place: str, kind: str, form: str) -> Callable[..., Any]:
+    """The function or class named by ``file.py:name``; ``form`` says in errors how it is defined.
+
+    Example:
+        load_callable("my_reward.py:brief", "reward", "(attempt): return a number")
+    """
+    file, _, name = place.rpartition(":")
+    found = getattr(run_file(Path(file), f"{kind} '{place}'"), name, None)
+    if not callable(found):
+        raise ConfigError(
+            f"{kind} '{place}': {Path(file).name} has no function '{name}'. Define {name}{form}."
+        )
+    return found
 
 
 def run_file(path: Path, wanted_by: str) -> ModuleType:

@@ -89,17 +89,15 @@ def merged_by(operation: Merge) -> tuple[str, ...]:
 
 def judges_of(stage: Stage) -> Iterator[str]:
     """Every judge that a ``style`` reward asks, also one inside another reward."""
-    return (str(reward["judge"]) for reward in _rewards_of(stage, "style"))
-
-
-def user_rewards_of(stage: Stage) -> Iterator[str]:
-    """Every function of the user's that rewards, as ``file.py:function``."""
-    return (str(reward["path"]) for reward in _rewards_of(stage, "user"))
-
-
-def _rewards_of(stage: Stage, kind: str) -> Iterator[dict[str, Any]]:
     if isinstance(stage, RLStage):
-        yield from _of_kind(stage.model_dump(mode="json")["rewards"], kind)
+        for reward in _of_kind(stage.model_dump(mode="json")["rewards"], "style"):
+            yield str(reward["judge"])
+
+
+def user_code_of(stage: Stage) -> Iterator[str]:
+    """Every reward, weight, curriculum and transform of the user's, as ``file.py:name``."""
+    for part in _of_kind(stage.model_dump(mode="json"), "user"):
+        yield str(part["path"])
 
 
 def _of_kind(value: Any, kind: str) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@
     rungs     one rung at a time: up on a solve-rate threshold, back on collapse
     pools     by running solve rate, with a share of each batch a pool
     context   short to long in phases, the hardest of the earlier ones brought back
+    user      a class of the user's own, by its file
 
 To add one: a file with a config (``type`` and ``start``) and a ``Curriculum``, and a name in the
 union.
@@ -21,10 +22,11 @@ from observe_r1.curriculum.ladder import Ladder
 from observe_r1.curriculum.pools import Pools
 from observe_r1.curriculum.rungs import Rungs
 from observe_r1.curriculum.shuffled import Shuffled
+from observe_r1.curriculum.user import User
 from observe_r1.types import Sample
 
 CurriculumConfig = Annotated[
-    Ladder | Shuffled | Rungs | Pools | Context,
+    Ladder | Shuffled | Rungs | Pools | Context | User,
     Field(discriminator="type"),
 ]
 
@@ -36,12 +38,13 @@ __all__ = [
     "Pools",
     "Rungs",
     "Shuffled",
+    "User",
     "build_curriculum",
 ]
 
 
 def build_curriculum(
-    config: Ladder | Shuffled | Rungs | Pools | Context,
+    config: Ladder | Shuffled | Rungs | Pools | Context | User,
     samples: Sequence[Sample],
     seed: int,
 ) -> Curriculum:

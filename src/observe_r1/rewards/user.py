@@ -11,19 +11,15 @@ It may be called in another thread than the main one, beside an update (``rl.sta
 signals in it, and no random numbers but its own.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from pydantic import Field
 
-from observe_r1.errors import ConfigError
 from observe_r1.rewards.attempt import Attempt
 from observe_r1.rewards.base import RewardConfig
-from observe_r1.user_code import run_file
+from observe_r1.user_code import PLACE, load_callable
 
-UserReward = Callable[[Attempt], float]
+FORM = "(attempt): return a number"
 
 
 class User(RewardConfig):
@@ -31,7 +27,7 @@ class User(RewardConfig):
 
     type: Literal["user"] = "user"
 
-    path: str = Field(pattern=r"^.+\.py:[A-Za-z_][A-Za-z_0-9]*$")
+    path: str = Field(pattern=PLACE)
     """The file and the function in it: "my.py:reward"; relative to the working directory."""
 
     @property
@@ -39,17 +35,4 @@ class User(RewardConfig):
         return self.name or self.path.rpartition(":")[2]
 
     def __call__(self, attempt: Attempt) -> float:
-        return load_function(self.path)(attempt)
-
-
-@lru_cache(maxsize=64)
-def load_function(path: str) -> UserReward:
-    """The function named by ``file.py:function``."""
-    file, _, name = path.rpartition(":")
-    function = getattr(run_file(Path(file), f"reward '{path}'"), name, None)
-    if not callable(function):
-        raise ConfigError(
-            f"reward '{path}': {Path(file).name} has no function '{name}'. Define it as "
-            f"def {name}(attempt): return a number."
-        )
-    return cast(UserReward, function)
+        return load_callable(self.path, "reward", FORM)(attempt)

@@ -8,7 +8,7 @@ check_questions  sources and choices of questions
 
 from collections.abc import Collection
 
-from observe_r1.config.order import judges_of, needs_moments, user_rewards_of
+from observe_r1.config.order import judges_of, needs_moments, user_code_of
 from observe_r1.config.params import ParamsStage
 from observe_r1.config.questions import PUZZLES
 from observe_r1.config.run import RunConfig
@@ -16,13 +16,13 @@ from observe_r1.config.stage_base import BASE, PREVIOUS
 from observe_r1.config.stages import RLStage, SampleStage, Stage, TeachStage
 from observe_r1.config.teach import FileTeacher, SolverTeacher
 from observe_r1.errors import ConfigError, DataError
-from observe_r1.rewards.user import load_function
 from observe_r1.stages.check_launch import check_launch
 from observe_r1.stages.check_questions import check_questions
 from observe_r1.stages.check_traces import check_traces
 from observe_r1.stages.check_weights import check_weights, refuse_text_only
 from observe_r1.stages.handover import writes_weights
 from observe_r1.stages.questions import load_questions
+from observe_r1.user_code import load_callable
 
 
 def check_inputs(run: RunConfig, finished: Collection[str] = ()) -> None:
@@ -40,8 +40,8 @@ def _check_stage(run: RunConfig, stage: Stage, earlier: list[Stage]) -> None:
     check_traces(stage, earlier)
     check_weights(run, stage, earlier)
     _check_judges(stage, earlier)
-    for reward in user_rewards_of(stage):
-        load_function(reward)
+    for place in user_code_of(stage):
+        load_callable(place, f"stage '{stage.name}'", " in it, or name what is there")
     if isinstance(stage, RLStage):
         _check_room(stage)
     if isinstance(stage, TeachStage | SampleStage | RLStage):

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from observe_r1.config.order import user_rewards_of
+from observe_r1.config.order import user_code_of
 from observe_r1.config.run import RunConfig
 from observe_r1.records import write_atomic
 
@@ -43,10 +43,10 @@ def changed_files(run: RunConfig, out: Path) -> list[str]:
 
 
 def user_files(run: RunConfig) -> Iterator[Path]:
-    """Files of rewards and puzzle families that the run names and that are there."""
+    """Files of code and puzzle families that the run names and that are there."""
     places: set[str] = set()
     for stage in run.active_stages:
-        places.update(user_rewards_of(stage))
+        places.update(user_code_of(stage))
         questions = getattr(stage, "questions", None)
         places.update(name for name in getattr(questions, "families", ()) if ":" in name)
     files = {Path(place.rpartition(":")[0]).expanduser() for place in places}

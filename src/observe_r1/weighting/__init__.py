@@ -19,6 +19,7 @@ from observe_r1.weighting.group_weights import (
     UniformWeight,
 )
 from observe_r1.weighting.min_norm import min_norm_weights
+from observe_r1.weighting.user import UserWeight
 from observe_r1.weighting.weigh import Weighting, weigh_groups
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "StaticDifficultyWeight",
     "UncertaintyWeight",
     "UniformWeight",
+    "UserWeight",
     "Weighting",
     "min_norm_weights",
     "weigh_groups",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from observe_r1.config_base import Config
 from observe_r1.errors import DataError
 from observe_r1.types import ScoredGroup
+from observe_r1.weighting.user import UserWeight
 
 
 class UniformWeight(Config):
@@ -95,7 +96,11 @@ class StaticDifficultyWeight(Config):
 
 
 GroupWeight = Annotated[
-    UniformWeight | UncertaintyWeight | ReleasedUncertaintyWeight | StaticDifficultyWeight,
+    UniformWeight
+    | UncertaintyWeight
+    | ReleasedUncertaintyWeight
+    | StaticDifficultyWeight
+    | UserWeight,
     Field(discriminator="type"),
 ]
 

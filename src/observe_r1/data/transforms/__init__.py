@@ -12,6 +12,7 @@
     bridge              a chain about a description, as if seen         Vision-R1
     recheck             gone through again and again: over-long         Vision-R1, TH2T
     answer_only         no reasoning at all                             controls
+    user                a function of the user's own, by its file
 
 To add one: a file with a ``TransformConfig`` that says in ``rewrite`` what it writes, and its class
 in the union; the contract tests pick it up.
@@ -34,6 +35,7 @@ from observe_r1.data.transforms.self_critic import SelfCritic
 from observe_r1.data.transforms.sketch import Sketch
 from observe_r1.data.transforms.thought_dropout import ThoughtDropout
 from observe_r1.data.transforms.truncate_and_cue import TruncateAndCue
+from observe_r1.data.transforms.user import User
 
 _CLASSES = (
     ThoughtDropout,
@@ -62,7 +64,8 @@ AnyTransform = Annotated[
     | RepairFormat
     | Bridge
     | Recheck
-    | AnswerOnly,
+    | AnswerOnly
+    | User,
     Field(discriminator="type"),
 ]
 """Any transform, as recipes write it: ``{ type = "thought_dropout", share = 0.5 }``."""
@@ -70,6 +73,6 @@ AnyTransform = Annotated[
 TRANSFORMS: dict[str, type[TransformConfig]] = {
     cls.model_fields["type"].default: cls for cls in _CLASSES
 }
-"""Transform class by type."""
+"""Transform class by type, but the user's own."""
 
 __all__ = ["TRANSFORMS", "AnyTransform", "Lesson", "TransformConfig"]

@@ -114,7 +114,7 @@ def _run(stage: RLStage) -> Iterator[str]:
 
 
 def _never_ends(stage: RLStage) -> bool:
-    return stage.curriculum.type in ("rungs", "pools") or (
+    return stage.curriculum.type in ("rungs", "pools", "user") or (
         getattr(stage.curriculum, "epochs", 1) is None
     )
 
