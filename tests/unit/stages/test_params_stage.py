@@ -1,5 +1,6 @@
 """Operations on weights, tensor by tensor."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,24 @@ def test_dropping_keeps_the_expected_sum() -> None:
     found = merge_vectors([{"w": torch.ones(40_000)}], merge)["w"]
     assert set(found.tolist()) == {0.0, 4.0}
     assert float(found.mean()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_models_on_the_hub_are_refused_by_their_configuration(
+    models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the hub only the file that would be fetched stands in: there is no network in tests."""
+    own = json.loads((Path(models["base"]) / "config.json").read_text())
+    text = own["text_config"]
+    older = {**own, **text, "hidden_size": text["hidden_size"] + 8}  # all at the top
+    del older["text_config"]
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: str(tmp_path / "config.json"))
+    with pytest.raises(ModelError, match="cannot merge org/other with base: hidden_size is"):
+        refuse_other_shapes("fuse", {"base": models["base"], "org/other": "org/other"})
+    (tmp_path / "config.json").write_text(json.dumps({**own, **text}))
+    refuse_other_shapes("fuse", {"base": models["base"], "org/other": "org/other"})
+    (tmp_path / "config.json").unlink()  # as where there is no network: loading will say
+    refuse_other_shapes("fuse", {"base": models["base"], "org/none": "org/none"})
 
 
 def test_models_of_different_shapes_are_refused_by_their_files(
