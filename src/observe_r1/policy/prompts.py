@@ -173,8 +173,19 @@ class PromptEncoder:
 
     def _encode(self, sample: Sample, system_prompt: str) -> EncodedPrompt:
         text, images = self.render(sample, system_prompt)
-        prepared = self.processor(text=[text], images=images or None, return_tensors="pt")
+        # Where the template has written the first token, the tokenizer must not add another.
+        once = {"add_special_tokens": False} if self.begins_itself(text) else {}
+        prepared = self.processor(text=[text], images=images or None, return_tensors="pt", **once)
         return self.from_inputs(dict(prepared))
+
+    def begins_itself(self, text: str) -> bool:
+        """Whether a rendered prompt begins with the token that tokenizers put first (Gemma 3)."""
+        return bool(self.first_token) and text.startswith(self.first_token)
+
+    @property
+    def first_token(self) -> str:
+        tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        return getattr(tokenizer, "bos_token", None) or ""
 
     def from_inputs(self, prepared: Mapping[str, Any]) -> EncodedPrompt:
         """From what a processor returns for one prompt."""

@@ -191,8 +191,9 @@ class Decoder:
         return True
 
     def _holds_stop_string(self) -> Tensor:
-        """Looks at as many last tokens as the longest stop string has letters, plus one."""
-        window = max(len(stop) for stop in self.sampling.stop) + 1
+        """Looks at as many last tokens as the longest stop string has bytes, plus one: a rare
+        letter may be a token a byte."""
+        window = max(len(stop.encode()) for stop in self.sampling.stop) + 1
         start = max(0, self.num_tokens - window)
         tails = self.policy.processor.batch_decode(
             self.tokens[self.live, start : self.num_tokens], skip_special_tokens=True

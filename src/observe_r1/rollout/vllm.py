@@ -148,6 +148,8 @@ class VLLMEngine:
 
     def _request(self, sample: Sample, system_prompt: str) -> dict[str, Any]:
         text, images = self.policy.encode.render(sample, system_prompt)
+        if self.policy.encode.begins_itself(text):  # vLLM's tokenizer adds it
+            text = text.removeprefix(self.policy.encode.first_token)
         return {"prompt": text} | ({"multi_modal_data": {"image": images}} if images else {})
 
     def _sampling_params(self, group_size: int, sampling: Sampling, seed: int) -> Any:

@@ -30,6 +30,7 @@ from observe_r1.train.loop import Parts, train_rl
 from observe_r1.train.optimise import Optimiser
 from observe_r1.train.purse import Purse
 from observe_r1.train.recorder import Recorder
+from observe_r1.train.reference import Reference
 from observe_r1.train.state import (
     CHECKPOINTS,
     TrainState,
@@ -72,16 +73,20 @@ def run_rl(
     torch.manual_seed(stage.seed)  # fresh adapters are drawn from it
     policy = load_policy(model, stage.policy)
     policy.encode.keep_last(stage.prompts_per_step * (1 + stage.staleness))
+    # Of the weights that training started from, so before those of a checkpoint are put in place.
+    reference = Reference(policy) if stage.loss.kl.coefficient else None
     if checkpoint is not None:
         load_weights(policy, checkpoint)
     engine = build_engine(stage, policy, processes)
     try:
-        parts = _build_parts(stage, policy, engine, samples, run, measure, notify, processes)
+        parts = _build_parts(
+            stage, policy, reference, engine, samples, run, measure, notify, processes
+        )
         if checkpoint is None and stage.optimizer_state == "keep":
             keep_moments(parts.optimiser.masters, parts.optimiser.optimizer, model, stage.name)
         state = _restore(parts, checkpoint, samples)
-        state.purse = purse or Purse()
-        state.purse.spend_rows(run)
+        # The first process has cut the rows to the checkpoint's; what the others read may be older.
+        state.purse = processes.from_main(lambda: _what_is_left(purse, run))
         try:
             train_rl(stage, parts, state)
         finally:
@@ -92,6 +97,12 @@ def run_rl(
     folder = latest_checkpoint(run)
     assert folder is not None  # the loop ends with a checkpoint
     return folder
+
+
+def _what_is_left(purse: Purse | None, run: Path) -> Purse:
+    left = purse or Purse()
+    left.spend_rows(run)
+    return left
 
 
 def build_engine(stage: RLStage, policy: Policy, processes: Processes) -> RolloutEngine:
@@ -116,9 +127,9 @@ def _note_long_warm_up(stage: RLStage, num_updates: int) -> None:
 
 
 def _build_parts(
-    stage: RLStage, policy: Policy, engine: RolloutEngine, samples: Sequence[Sample], run: Path,
-    measure: Measure | None, notify: Callable[[int, dict[str, float]], None] | None,
-    processes: Processes,
+    stage: RLStage, policy: Policy, reference: Reference | None, engine: RolloutEngine,
+    samples: Sequence[Sample], run: Path, measure: Measure | None,
+    notify: Callable[[int, dict[str, float]], None] | None, processes: Processes,
 ) -> Parts:  # fmt: skip
     prompt = system_prompt(stage.grammar) if stage.system_prompt is None else stage.system_prompt
     beside = engine.is_apart and stage.staleness > 0
@@ -137,6 +148,7 @@ def _build_parts(
         optimiser=Optimiser(
             policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
             system_prompt=prompt, total_updates=num_updates, processes=processes,
+            reference=reference,
         ),
         recorder=Recorder(run, enabled=processes.is_main),
         processes=processes,

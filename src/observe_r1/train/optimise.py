@@ -24,7 +24,7 @@ import torch
 from observe_r1.config.loss import LossBase
 from observe_r1.config.optimizer import OptimizerConfig, SupervisedOptimizer
 from observe_r1.config.rollout import Sampling
-from observe_r1.errors import TrainingError
+from observe_r1.errors import ModelError, TrainingError
 from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
 from observe_r1.policy.load import Policy
 from observe_r1.policy.self_check import packing_is_exact
@@ -80,7 +80,9 @@ class Optimiser:
         system_prompt: str,
         total_updates: int,
         processes: Processes | None = None,
+        reference: Reference | None = None,
     ) -> None:
+        """``reference`` None: where one is needed, the weights as they are now."""
         self.policy = policy
         self.loss = loss
         self.config = optimizer
@@ -92,7 +94,9 @@ class Optimiser:
         self.num_updates = 0
         self.rehearses = policy.device.type == "cuda"
         """The worst case is still to be tried."""
-        self.reference = Reference(policy) if loss.kl.coefficient else None
+        self.reference = None
+        if loss.kl.coefficient:
+            self.reference = reference or Reference(policy)
         self.module = policy.packed
         self.processes.prepare(self.module)
         lora = policy.config.lora
@@ -106,7 +110,9 @@ class Optimiser:
     def update(self, weighted_P: Sequence[WeightedGroup]) -> Outcome:
         """Every update of one rollout."""
         parts = self.config.updates_per_rollout
-        outcome = Outcome()
+        outcome = Outcome(had_signal=any(group.has_signal for group in weighted_P))
+        # One that ran out of memory has halved it; all must cut the same rows to share them out.
+        self.budget = min(self.processes.gather_objects(self.budget))
         hands = [weighted_P[i::parts] for i in range(parts)]
         dealt = [self._rows(hand) for hand in hands]
         dealt[1:] = [self._with_old(rows) for rows in dealt[1:]]
@@ -120,7 +126,7 @@ class Optimiser:
         need_all = self.loss.kl.coefficient > 0 or self.loss.entropy > 0
         rows = make_rows(
             groups, lambda s: self.policy.encode(s, self.system_prompt), self.budget,
-            need_all=need_all,
+            need_all=need_all, most=self.policy.config.max_tokens_per_microbatch,
         )  # fmt: skip
         if rows and not self._is_checked:
             self._check_packing(rows[0])
@@ -137,7 +143,16 @@ class Optimiser:
         return [row.with_logprobs(old=v) for row, v in zip(rows, values, strict=True)]
 
     def _check_packing(self, row: CreditRow) -> None:
-        self.module.separate = not packing_is_exact(self.module, row.row)
+        separate = not packing_is_exact(self.module, row.row)
+        if separate and self.processes.sharded:
+            raise ModelError(
+                "This model does not read packed rows as it reads completions one by one, so they "
+                "are computed one by one, and sharded processes would make unequal numbers of "
+                "passes. Train replicas (without FSDP), or adapters (policy.lora)."
+            )
+        self.module.separate = separate
+        if self.reference is not None:
+            self.reference.module.separate = separate
         self._is_checked = True
 
     @property
@@ -152,7 +167,6 @@ class Optimiser:
         self.num_updates += 1
         if not self._anyone(bool(rows)):
             return
-        outcome.had_signal = True
         self._accumulate(rows, denominators, outcome)
         outcome.grad_norm = self._step(outcome.lr)
         outcome.finite &= math.isfinite(outcome.grad_norm)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from observe_r1.policy.compiled import compile_layers
+from observe_r1.policy.forward import PackedPolicy
 from observe_r1.policy.load import Policy
 from observe_r1.train.rows import CreditRow, fill_microbatches
 
@@ -19,7 +20,7 @@ class Reference:
     def __init__(self, policy: Policy) -> None:
         self.model: Any = policy.model
         self.has_adapters = hasattr(self.model, "disable_adapter")
-        self.module: nn.Module = policy.packed
+        self.module: PackedPolicy = policy.packed
         if not self.has_adapters:
             self.module = copy.deepcopy(policy.packed).requires_grad_(False).eval()
             if policy.config.compile_layers:  # or its rounding would be another than the policy's
@@ -27,7 +28,7 @@ class Reference:
             if (
                 policy.packed.vision.keeps_features
             ):  # of the same frozen tower: encoded once for both
-                self.module.vision = policy.packed.vision  # pyright: ignore[reportAttributeAccessIssue]
+                self.module.vision = policy.packed.vision
 
     def add_to(self, rows: list[CreditRow], temperature: float, budget: int) -> list[CreditRow]:
         with self.model.disable_adapter() if self.has_adapters else nullcontext():

@@ -70,19 +70,21 @@ class CreditRow:
 
 def make_rows(
     groups: Sequence[WeightedGroup], encode: Callable[[Sample], EncodedPrompt], budget: int,
-    *, need_all: bool,
+    *, need_all: bool, most: int | None = None,
 ) -> list[CreditRow]:  # fmt: skip
     """Rows of the groups that move the policy; with ``need_all`` (a KL or entropy term) of every
-    admitted group. Completions that weigh nothing and empty ones are left out."""
+    admitted group. Completions that weigh nothing and empty ones are left out. One completion
+    alone may need ``most`` tokens, where the budget has been halved since."""
     rows = []
     for number, group in enumerate(groups):
         if group.has_signal or (need_all and group.admitted):
-            rows += _group_rows(number, group, encode(group.scored.sample), budget)
+            prompt = encode(group.scored.sample)
+            rows += _group_rows(number, group, prompt, budget, most or budget)
     return rows
 
 
 def _group_rows(
-    number: int, group: WeightedGroup, prompt: EncodedPrompt, budget: int
+    number: int, group: WeightedGroup, prompt: EncodedPrompt, budget: int, most: int
 ) -> list[CreditRow]:
     completions = group.scored.rollout.completions_G
     weights = group.completion_weights_G
@@ -90,7 +92,8 @@ def _group_rows(
     lengths = [completions[i].num_tokens for i in counted]
     rows = []
     what = f"Sample '{group.scored.sample.id}'"
-    for part in split_group(prompt.length, lengths, budget, what):
+    longest = prompt.length + max(lengths, default=1) - 1
+    for part in split_group(prompt.length, lengths, max(budget, min(longest, most)), what):
         chosen = [completions[counted[i]] for i in part]
         known = all(len(c.logprobs) == c.num_tokens for c in chosen)
         rows.append(

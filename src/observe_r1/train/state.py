@@ -34,6 +34,8 @@ from observe_r1.train.purse import Purse
 
 CHECKPOINTS, TRAINING = "checkpoints", "training"
 STATE, OPTIMIZER, RNG = "state.json", "optimizer.safetensors", "rng.safetensors"
+ON_GPU = "-cuda"
+"""Behind a rank: the state of its GPU's generator, of which the adapters' dropout draws."""
 MASTER = "master"
 """State name of the float32 copy of a half-precision weight."""
 
@@ -88,14 +90,16 @@ def save_checkpoint(
     writes = processes.is_main
     weights = whole_state(policy.model, keep=writes) if processes.sharded else None
     tensors = optimizer_tensors(masters, optimizer, keep=writes)
-    states = processes.gather_objects(torch.get_rng_state())
+    states = processes.gather_objects(random_states())
     if writes:
         part = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         (part / TRAINING).mkdir(parents=True)
         save_model(policy, part, weights)
         save_file(tensors, part / TRAINING / OPTIMIZER)
-        save_file({f"rank-{n}": state for n, state in enumerate(states)}, part / TRAINING / RNG)
+        numbered = {f"rank-{n}{kind}": state
+                    for n, kinds in enumerate(states) for kind, state in kinds.items()}  # fmt: skip
+        save_file(numbered, part / TRAINING / RNG)
         write_json(part / TRAINING / STATE, {"step": step, **values})
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
@@ -166,6 +170,16 @@ def load_training(
     states = load_file(folder / TRAINING / RNG)
     # With more processes than before, the new ones begin as they are.
     torch.set_rng_state(states.get(f"rank-{rank}", torch.get_rng_state()))
+    if torch.cuda.is_available() and (on_gpu := states.get(f"rank-{rank}{ON_GPU}")) is not None:
+        torch.cuda.set_rng_state(on_gpu)
+
+
+def random_states() -> dict[str, torch.Tensor]:
+    """Of this process's generators, by what is put behind its rank."""
+    found = {"": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        found[ON_GPU] = torch.cuda.get_rng_state()
+    return found
 
 
 def optimizer_tensors(
@@ -198,7 +212,8 @@ def restore_optimizer(
         if MASTER in state:
             pair.master.data.copy_(sharded_like(pair.master, state.pop(MASTER)))
         if state:
-            # The step counter stays where the optimizer wants it; the moments go with the weights.
+            # The step counter is no shard; fused optimizers want it where the weights are.
             optimizer.state[pair.master] = {
-                k: v if k == "step" else sharded_like(pair.master, v) for k, v in state.items()
+                k: v.to(pair.master.device) if k == "step" else sharded_like(pair.master, v)
+                for k, v in state.items()
             }

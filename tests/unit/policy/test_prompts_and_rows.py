@@ -1,10 +1,12 @@
 """Prompts as the model reads them, and rows made of them."""
 
+import copy
 from io import BytesIO
 
 import pytest
 import torch
 from PIL import Image
+from tokenizers.processors import TemplateProcessing
 
 import fakes
 from observe_r1.errors import ConfigError, DataError, ModelError
@@ -50,6 +52,26 @@ def test_an_encoded_prompt_has_its_images_expanded_and_positions_after_them(poli
     assert prompt.positions.shape == (3, prompt.length)
     assert prompt.next_position == prompt.length - 2 * (4 - 2)  # an image is two positions wide
     assert policy.encode(fakes.sample(images=2), "look") is prompt
+
+
+def test_a_first_token_that_the_template_writes_is_read_once(policy) -> None:
+    """As with Gemma 3, whose tokenizer puts the same token in front of any text."""
+    processor = copy.deepcopy(policy.processor)
+    first = "<|endoftext|>"
+    number = processor.tokenizer.convert_tokens_to_ids(first)
+    adds = TemplateProcessing(single=f"{first} $A", special_tokens=[(first, number)])
+    processor.tokenizer.backend_tokenizer.post_processor = adds
+    processor.tokenizer.bos_token = first
+
+    def ids(template: str) -> list[int]:
+        processor.chat_template = template
+        encode = PromptEncoder(policy.model, processor, policy.family)
+        return encode(fakes.sample(images=1), "look").ids_L.tolist()
+
+    template = processor.chat_template
+    written = ids("{{ bos_token }}" + template)
+    assert written[0] == number != written[1]
+    assert ids(template) == written  # added where the template leaves it to the tokenizer
 
 
 def test_the_cache_of_prompts_forgets_the_oldest(policy) -> None:

@@ -62,6 +62,20 @@ def test_a_split_row_keeps_the_credit_of_every_completion() -> None:
     assert first.old_N.tolist() == [0, 1, 2, 3] and second.reference_N.tolist() == [-4, -5]
 
 
+def test_a_completion_longer_than_a_halved_budget_has_a_row_of_its_own() -> None:
+    policy = fakes.tiny_policy()
+    group = fakes.weighted_group((1.0, 0.0), ((1, 2, 3, 4), (5,)))
+    prompt = policy.encode(group.scored.sample, "count").length
+
+    def lengths(budget: int, **most: int) -> list[int]:
+        encode = lambda s: policy.encode(s, "count")  # noqa: E731
+        return [row.length for row in make_rows([group], encode, budget, need_all=False, **most)]
+
+    assert lengths(prompt + 1, most=prompt + 3) == [prompt + 3, prompt]
+    with pytest.raises(ConfigError, match="are more than policy.max_tokens_per_microbatch"):
+        lengths(prompt + 1, most=prompt + 2)
+
+
 def test_rows_are_shared_by_tokens() -> None:
     shares = share_rows([Row(n) for n in (8, 2, 5, 4, 1)], 2)
     assert [sum(r.length for r in share) for share in shares] == [10, 10]

@@ -80,6 +80,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(model: str, tmp_pa
     assert any(not torch.equal(moved[key], start[key]) for key in start)
 
 
+def test_a_resumed_run_looks_back_to_where_it_started_from(model: str, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    pulled = {"loss": {"type": "clipped", "kl": {"coefficient": 0.5}}}
+    run_rl(stage(4, **pulled), model=model, samples=SAMPLES, run=whole)
+    run_rl(stage(2, **pulled), model=model, samples=SAMPLES, run=parts)
+    run_rl(stage(4, **pulled), model=model, samples=SAMPLES, run=parts, resume=True)
+    assert_equal_runs(whole, parts)
+    assert rows(whole, "metrics.jsonl")[-1]["kl"] > 0
+
+
 def test_rows_past_the_checkpoint_are_set_aside_and_never_doubled(
     model: str, tmp_path: Path
 ) -> None:
