@@ -8,7 +8,7 @@ import torch
 
 import fakes
 from observe_r1.config.optimizer import OptimizerConfig
-from observe_r1.errors import TrainingError
+from observe_r1.errors import ConfigError, TrainingError
 from observe_r1.records import read_rows
 from observe_r1.train.draw import draw_groups
 from observe_r1.train.health import MAX_NONFINITE_STEPS, MAX_SILENT_STEPS, Health
@@ -64,15 +64,16 @@ def test_a_split_row_keeps_the_credit_of_every_completion() -> None:
 
 def test_a_completion_longer_than_a_halved_budget_has_a_row_of_its_own() -> None:
     policy = fakes.tiny_policy()
-    group = fakes.weighted_group((1.0, 0.0), ((1, 2, 3, 4), (5,)))
+    group = fakes.weighted_group((1.0, 0.0), ((1, 2, 3, 4), (5, 6, 7)))
     prompt = policy.encode(group.scored.sample, "count").length
 
     def lengths(budget: int, **most: int) -> list[int]:
         encode = lambda s: policy.encode(s, "count")  # noqa: E731
-        return [row.length for row in make_rows([group], encode, budget, need_all=False, **most)]
+        rows = make_rows([group], encode, budget, need_all=False, **most)
+        return [row.row.length for row in rows]
 
-    assert lengths(prompt + 1, most=prompt + 3) == [prompt + 3, prompt]
-    with pytest.raises(ConfigError, match="are more than policy.max_tokens_per_microbatch"):
+    assert lengths(prompt + 1, most=prompt + 3) == [prompt + 3, prompt + 2]
+    with pytest.raises(ConfigError, match="tokens and a completion of 4 are more"):
         lengths(prompt + 1, most=prompt + 2)
 
 
