@@ -26,7 +26,7 @@ from observe_r1.experiments.known import curve_of
 from observe_r1.experiments.page import write_page
 from observe_r1.experiments.plan import Experiment
 from observe_r1.experiments.start import measure_start, read_start
-from observe_r1.experiments.trial import RESULT, Trial, refuse_changed, run_trial
+from observe_r1.experiments.trial import RESULT, Trial, read_finished, run_trial
 from observe_r1.experiments.verdicts import to_json
 from observe_r1.process import keep_freed_memory
 from observe_r1.records import read_json, write_json
@@ -62,7 +62,7 @@ def run_experiment(
     measure_start(experiment, out, str(base.folder) if base else experiment.model)
     wanted = [t for t in trials_of(experiment, jobs) if seeds is None or t.seed in seeds]
     for wait in (False, True):  # what others are at is left to them, and asked for at the end
-        waiting = [t for t in wanted if not is_finished(experiment, t, out)]
+        waiting = [t for t in wanted if read_finished(experiment, t, out) is None]
         run = partial(_run_alone, experiment, out=out, wait=wait)
         if jobs == 1:
             for trial in waiting:
@@ -71,15 +71,6 @@ def run_experiment(
         elif waiting:
             _run_in_processes(run, waiting, jobs, notify)
     return collect(experiment, out)
-
-
-def is_finished(experiment: Experiment, trial: Trial, out: Path) -> bool:
-    """Whether there is a result of the trial; refused where it is one of another method."""
-    folder = trial.folder(out)
-    if not (folder / RESULT).exists():
-        return False
-    refuse_changed(experiment, trial, folder)
-    return True
 
 
 def _run_alone(

@@ -64,10 +64,9 @@ def run_trial(
     experiment: Experiment, trial: Trial, out: Path, bases: Path = BASES
 ) -> dict[str, Any]:
     """The readouts of a trial; what is already done is not done again."""
+    if (finished := read_finished(experiment, trial, out)) is not None:
+        return finished
     folder = trial.folder(out)
-    if (folder / RESULT).exists():
-        refuse_changed(experiment, trial, folder)
-        return read_json(folder / RESULT)
     arm = experiment.arm(trial.arm)
     model = base_model(experiment, bases)
     data = str(_ladder(experiment, arm, trial.seed, out)) if experiment.probed else PUZZLES
@@ -84,6 +83,15 @@ def run_trial(
     write_json(folder / RESULT, result)
     _drop_moments(run, folder)
     return result
+
+
+def read_finished(experiment: Experiment, trial: Trial, out: Path) -> dict[str, Any] | None:
+    """The readouts of a trial that has ended; refused where it is one of another method."""
+    folder = trial.folder(out)
+    if not (folder / RESULT).exists():
+        return None
+    refuse_changed(experiment, trial, folder)
+    return read_json(folder / RESULT)
 
 
 def refuse_changed(experiment: Experiment, trial: Trial, folder: Path) -> None:

@@ -43,7 +43,7 @@ def _refuse_other_sizes(stage: str, models: Mapping[str, str]) -> None:
 
 def _sizes(model: str) -> Mapping[str, Any]:
     """Sizes of the language model, from the configuration; empty where that cannot be had."""
-    folder = Path(str(files("observe_r1").joinpath("assets", "tiny")) if model == TINY else model)
+    folder = _folder(model)
     try:
         path = folder / "config.json" if folder.is_dir() else _from_hub(model)
         found = json.loads(Path(path).read_bytes())
@@ -51,6 +51,10 @@ def _sizes(model: str) -> Mapping[str, Any]:
         return {}
     # Where the text part has a section of its own, older configurations have it at the top.
     return {**found, **(found.get("text_config") or {})}
+
+
+def _folder(model: str) -> Path:
+    return Path(str(files("observe_r1").joinpath("assets", "tiny")) if model == TINY else model)
 
 
 def _from_hub(model: str) -> str:
@@ -62,7 +66,7 @@ def _from_hub(model: str) -> str:
 def file_shapes(model: str) -> dict[str, tuple[int, ...]]:
     """Shape of every weight of a folder, from the headers of its files; empty for what is no
     folder or holds adapters."""
-    folder = Path(str(files("observe_r1").joinpath("assets", "tiny")) if model == TINY else model)
+    folder = _folder(model)
     if not folder.is_dir() or (folder / "adapter_config.json").exists():
         return {}
     shapes = {}

@@ -64,6 +64,9 @@ class Lesson:
 class TransformConfig(Config):
     """A transform is its settings and a function of one lesson; ``type`` names it in recipes."""
 
+    breaks_form: ClassVar[bool] = False
+    """Whether a well-formed response is to become another; of any other transform none does."""
+
     def __call__(self, lesson: Lesson, seed: int = 0) -> Lesson | None:
         """The lesson rewritten; None when it cannot be told this way."""
         # What a model wrote may hold the text of a control token; taught, it would become one.
@@ -78,9 +81,6 @@ class TransformConfig(Config):
         if told is None or self.breaks_form or told.is_well_formed or not cleaned.is_well_formed:
             return told
         return None  # its grammar has no place for what was written: it would be taught to fail
-
-    breaks_form: ClassVar[bool] = False
-    """Whether a well-formed response is to become another; of any other transform none does."""
 
     @property
     def kind(self) -> str:
