@@ -13,6 +13,12 @@ class RolloutEngine(Protocol):
     is_apart: bool
     """Whether it has devices of its own, and may generate in a thread while the policy trains."""
 
+    @property
+    def room(self) -> int | None:
+        """Tokens that a prompt and a completion may have together; None: as many as the model's
+        positions."""
+        ...
+
     def generate(
         self,
         samples_P: Sequence[Sample],

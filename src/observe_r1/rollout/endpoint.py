@@ -31,6 +31,7 @@ class EndpointEngine:
     """
 
     is_apart = True
+    room: int | None = None  # servers do not say
 
     def __init__(self, config: Endpoint) -> None:
         self.client = EndpointClient(

@@ -27,6 +27,7 @@ class SharedPrefillEngine:
     """Generates with the policy's own weights, or with those of a replica when it is sharded."""
 
     is_apart = False
+    room: int | None = None
 
     def __init__(self, policy: Policy, config: SharedPrefill | None = None) -> None:
         self.policy = policy

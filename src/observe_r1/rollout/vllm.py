@@ -5,11 +5,8 @@
                adapters ─▶ saved, and named in the next requests; nothing is dropped
 
 vLLM renders nothing itself: it gets the text our processor rendered, and the ids it made of it are
-compared with ours, because a trainer that sees another prompt than the sampler trains on nonsense.
-
-Its log-probs are those it drew with: after temperature and suppressed ids, as the trainer has them,
-but also after top-p, top-k and min-p, which the trainer knows nothing of. With such filters on they
-are no log-probs of the policy, so none are handed on.
+compared with ours. Its log-probs are those after temperature and suppressed ids, as the trainer has
+them.
 
 vLLM lives in an environment of its own, with the Transformers it pins; see ``scripts/vllm_env.sh``.
 Where that one cannot take encoded images, training encodes them once a pass; nothing else changes.
@@ -19,31 +16,38 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from observe_r1.config.rollout import VLLM, Sampling
 from observe_r1.errors import EngineError, ObserveError
-from observe_r1.policy.family import base_model
 from observe_r1.policy.load import Policy, resolve_model
-from observe_r1.policy.weights import whole
 from observe_r1.rollout.sampling import sample_seeds
+from observe_r1.rollout.vllm_common import (
+    lora_room,
+    make_group,
+    prompt_ids,
+    request_settings,
+    trained_weights,
+)
 from observe_r1.types import Completion, RolloutGroup, Sample
-
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM makes room for; an adapter takes the next larger one."""
 
 CPU_CACHE_GIB = "2"
 """Keys and values on a CPU, where vLLM would otherwise reserve a share of all memory."""
 
 CPU_LENGTH = 8192
 """Longest prompt and completion on a CPU unless the settings say more."""
+
+MORE_ROOM = "Raise engine.max_model_length or engine.memory_share"
+OTHER_PROMPT = (
+    "Its processor settings differ from the model's; use engine.type=shared_prefill, or the "
+    "processor files the model came with."
+)
 
 
 class VLLMEngine:
@@ -59,6 +63,7 @@ class VLLMEngine:
         # vLLM puts its memory to sleep on accelerators only.
         self.can_sleep = self.config.sleep and torch.cuda.is_available()
         self.llm: Any = _start(policy, self.config, self.can_sleep)
+        self.room: int = self.llm.llm_engine.model_config.max_model_len
         self._adapters = tempfile.TemporaryDirectory(prefix="observe-r1-adapters-")
         self._sleep()
 
@@ -76,7 +81,7 @@ class VLLMEngine:
         ids_P = [self._prompt_ids(sample, system_prompt, sampling) for sample in samples_P]
         requests = [self._request(sample, system_prompt) for sample in samples_P]
         settings = [
-            self._sampling_params(group_size, sampling, own % 2**31)
+            self._sampling_params(group_size, sampling, own)
             for own in sample_seeds((sample.id for sample in samples_P), seed, step)
         ]
         with _saying("vLLM failed while it generated"), self._awake():
@@ -129,22 +134,14 @@ class VLLMEngine:
     def _prompt_ids(
         self, sample: Sample, system_prompt: str, sampling: Sampling
     ) -> tuple[int, ...]:
-        """The prompt as the trainer reads it; refused where vLLM would cut something off."""
         if len(sample.images) > self.config.max_images:
             raise EngineError(
                 f"Sample '{sample.id}' has {len(sample.images)} images, and vLLM was started for "
                 f"at most {self.config.max_images} a prompt. Raise engine.max_images."
             )
-        ids = tuple(self.policy.encode(sample, system_prompt).ids_L.tolist())
-        room = self.llm.llm_engine.model_config.max_model_len
-        if len(ids) + sampling.max_new_tokens > room:
-            raise EngineError(
-                f"Sample '{sample.id}' has a prompt of {len(ids)} tokens; with "
-                f"max_new_tokens = {sampling.max_new_tokens} that is more than the {room} that "
-                "vLLM has room for. Raise engine.max_model_length or engine.memory_share, ask for "
-                "fewer new tokens, or use smaller images (--shrink-images-to of 'data import')."
-            )
-        return ids
+        return prompt_ids(
+            self.policy, sample, system_prompt, sampling.max_new_tokens, self.room, MORE_ROOM
+        )
 
     def _request(self, sample: Sample, system_prompt: str) -> dict[str, Any]:
         text, images = self.policy.encode.render(sample, system_prompt)
@@ -157,36 +154,18 @@ class VLLMEngine:
 
         with _saying("vLLM refuses these settings of sampling"):
             return SamplingParams(
-                n=1 if sampling.is_greedy else group_size,  # greedy ones are all alike
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                top_k=sampling.top_k,
-                min_p=sampling.min_p,
-                max_tokens=sampling.max_new_tokens,
-                stop=list(sampling.stop) or None,
-                include_stop_str_in_output=True,
-                stop_token_ids=list({*self.policy.end_ids, *sampling.stop_token_ids}),
+                **request_settings(self.policy, sampling, group_size, seed),
                 logit_bias=dict.fromkeys(self.policy.family.suppressed_ids, float("-inf")),
                 logprobs=None if sampling.is_filtered else 0,
-                seed=seed,
             )
 
     def _group(
         self, sample: Sample, ids: tuple[int, ...], output: Any, group_size: int, step: int
     ) -> RolloutGroup:
-        theirs = tuple(output.prompt_token_ids)
-        if ids != theirs:
-            raise EngineError(
-                f"vLLM reads the prompt of sample '{sample.id}' as {len(theirs)} tokens, the "
-                f"trainer as {len(ids)}, or as other ones. Its processor settings differ from the "
-                "model's; use engine.type=shared_prefill, or the processor files the model came "
-                "with."
-            )
         drawn = [_completion(o) for o in sorted(output.outputs, key=lambda o: o.index)]
-        copies = group_size // len(drawn)
-        return RolloutGroup(
-            sample=sample, completions_G=tuple(drawn * copies), step=step,
-            policy_version=self.version, prompt_ids=ids,
+        return make_group(
+            sample, ids, output.prompt_token_ids, drawn, group_size, step=step,
+            version=self.version, remedy=OTHER_PROMPT,
         )  # fmt: skip
 
     def _adapter_folder(self, sync: int) -> str:
@@ -310,32 +289,6 @@ def _whole_model(source: str) -> str:
             "engine.type=shared_prefill."
         )
     return model
-
-
-def lora_room(rank: int) -> int:
-    """The next of the ranks that vLLM makes room for."""
-    fitting = [room for room in LORA_RANKS if room >= rank]
-    if not fitting:
-        raise EngineError(
-            f"vLLM takes adapters up to rank {LORA_RANKS[-1]}, and policy.lora.rank is {rank}. "
-            "Lower it, or use engine.type=shared_prefill."
-        )
-    return fitting[0]
-
-
-def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    """What is trained: names as the model has them, and tensors, one at a time."""
-    return named_weights(policy, lambda parameter: parameter.requires_grad)
-
-
-def named_weights(
-    policy: Policy, choose: Callable[[Tensor], bool] = lambda _: True
-) -> Iterator[tuple[str, Tensor]]:
-    """Tied weights are sent under both names: given the embeddings alone, vLLM keeps the old output
-    head."""
-    for name, parameter in base_model(policy.model).named_parameters(remove_duplicate=False):
-        if choose(parameter):
-            yield name, whole(parameter.detach())
 
 
 def _completion(output: Any) -> Completion:

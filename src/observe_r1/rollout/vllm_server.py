@@ -6,7 +6,7 @@
 
 Everything asked for is vLLM's own: no code of ours runs in the server, nothing that travels is
 pickled, and weights go over a folder that both sides see. The server renders the prompt with the
-model's chat template; the ids it read are compared with the trainer's, as in ``vllm.py``.
+model's chat template; the ids it read are compared with the trainer's.
 
 New weights need vLLM's endpoints for development, which let whoever reaches the port change the
 model: the server belongs on 127.0.0.1 or in a closed network.
@@ -33,7 +33,14 @@ from observe_r1.errors import EngineError
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import chat_messages
 from observe_r1.rollout.sampling import sample_seeds
-from observe_r1.rollout.vllm import lora_room, named_weights, trained_weights
+from observe_r1.rollout.vllm_common import (
+    lora_room,
+    make_group,
+    named_weights,
+    prompt_ids,
+    request_settings,
+    trained_weights,
+)
 from observe_r1.types import Completion, RolloutGroup, Sample
 
 SHARD_BYTES = 2**30
@@ -42,7 +49,7 @@ SHARD_BYTES = 2**30
 NEVER = -100.0
 """The strongest bias that the protocol takes: e^-100 of a token's probability is left."""
 
-
+MORE_ROOM = "Start it with a larger --max-model-len"
 _TEMPLATE = (
     "The model's own template opens <{}>, which the trainer leaves to the model: write the "
     "template without that into a file, and add --chat-template FILE."
@@ -75,8 +82,7 @@ class VLLMServerEngine:
         )
         self._name = from_first(self._folder.name)
         # A server that is left from another run may have other weights than the model it names.
-        if policy.config.lora is None:
-            self._send_weights(named_weights(policy))
+        self._send_weights(named_weights(policy))
 
     def generate(
         self,
@@ -89,12 +95,17 @@ class VLLMServerEngine:
         step: int = 0,
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order."""
-        ids_P = [self._prompt_ids(sample, system_prompt, sampling) for sample in samples_P]
+        ids_P = [
+            prompt_ids(
+                self.policy, sample, system_prompt, sampling.max_new_tokens, self.room, MORE_ROOM
+            )
+            for sample in samples_P
+        ]
         requests = []
         seeds = sample_seeds((sample.id for sample in samples_P), seed, step)
         for sample, own in zip(samples_P, seeds, strict=True):
             messages = with_pictures(chat_messages(sample, system_prompt), sample.images)
-            settings = self._settings(group_size, sampling, own % 2**31)
+            settings = self._settings(group_size, sampling, own)
             requests.append({"messages": messages, **settings})
         answers = self._pool.map(lambda body: self._post("/v1/chat/completions", body), requests)
         return [
@@ -157,63 +168,37 @@ class VLLMServerEngine:
     def _adapter(self, sync: int) -> str:
         return f"{self._name}-{sync}"
 
-    def _prompt_ids(
-        self, sample: Sample, system_prompt: str, sampling: Sampling
-    ) -> tuple[int, ...]:
-        """The prompt as the trainer reads it; refused where the server has no room for it."""
-        ids = tuple(self.policy.encode(sample, system_prompt).ids_L.tolist())
-        if len(ids) + sampling.max_new_tokens > self.room:
-            raise EngineError(
-                f"Sample '{sample.id}' has a prompt of {len(ids)} tokens; with max_new_tokens = "
-                f"{sampling.max_new_tokens} that is more than the {self.room} that the server has "
-                "room for. Start it with a larger --max-model-len, ask for fewer new tokens, or "
-                "use smaller images (--shrink-images-to of 'data import')."
-            )
-        return ids
-
     def _settings(self, group_size: int, sampling: Sampling, seed: int) -> dict[str, Any]:
         """Every field that a model's own ``generation_config.json`` would else decide."""
         biased = self.policy.family.suppressed_ids
         return {
             "model": self._adapter(self.num_syncs) if self.num_syncs else self.model,
-            "n": 1 if sampling.is_greedy else group_size,  # greedy ones are all alike
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "min_p": sampling.min_p,
+            **request_settings(self.policy, sampling, group_size, seed),
             "repetition_penalty": 1.0,
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
-            "max_tokens": sampling.max_new_tokens,
-            "stop": list(sampling.stop),
-            "include_stop_str_in_output": True,
-            "stop_token_ids": sorted({*self.policy.end_ids, *sampling.stop_token_ids}),
             "logit_bias": {str(token): NEVER for token in biased},
             "logprobs": not sampling.is_filtered,
             "top_logprobs": 0,
             "return_token_ids": True,
-            "seed": seed,
         }
 
     def _group(
         self, sample: Sample, ids: tuple[int, ...], answer: Mapping[str, Any], group_size: int,
         step: int,
     ) -> RolloutGroup:  # fmt: skip
-        theirs = tuple(answer.get("prompt_token_ids") or ())
-        if ids != theirs:
-            opened = self.policy.encode.opened
-            raise EngineError(
-                f"The server reads the prompt of sample '{sample.id}' as {len(theirs)} tokens, the "
-                f"trainer as {len(ids)}, or as other ones. Start it with the trainer's model, so "
-                f"that it has the same processor and chat template:\n  {self._command()}"
-                + (f"\n{_TEMPLATE.format(opened)}" if opened else "")
-            )
         drawn = [_completion(c) for c in sorted(answer["choices"], key=lambda c: c["index"])]
-        copies = group_size // len(drawn)
-        return RolloutGroup(
-            sample=sample, completions_G=tuple(drawn * copies), step=step,
-            policy_version=self.version, prompt_ids=ids,
+        return make_group(
+            sample, ids, answer.get("prompt_token_ids") or (), drawn, group_size, step=step,
+            version=self.version, remedy=self._same_model(),
         )  # fmt: skip
+
+    def _same_model(self) -> str:
+        opened = self.policy.encode.opened
+        return (
+            "Start the server with the trainer's model, so that it has the same processor and chat "
+            f"template:\n  {self._command()}" + (f"\n{_TEMPLATE.format(opened)}" if opened else "")
+        )
 
     def _listed(self) -> tuple[str, int]:
         """The name the server knows its model by, and the tokens it has room for."""

@@ -6,7 +6,7 @@ after it, and ends with the token that ends a turn.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from observe_r1.data.traces import TraceRow, TraceSet
 from observe_r1.errors import DataError
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import EncodedPrompt, extend, merge_vision
+from observe_r1.stages.fit import Asked, positions_of, too_long
 from observe_r1.stages.spans import learnt_tokens
 from observe_r1.text import system_prompt
 from observe_r1.types import Sample
@@ -85,25 +86,17 @@ class ExampleMaker:
 
     def check_length(self, examples: Sequence[Example], stage: str) -> None:
         """Prompt and response must fit the model; nothing is cut off in silence."""
-        limit = self.policy.model.config.get_text_config().max_position_embeddings
-        for example in _spread(examples):
-            prompt = self.policy.encode(example.sample, example.system_prompt)
-            if prompt.length + len(example.ids_T) > limit:
-                raise DataError(
-                    f"stage '{stage}': sample '{example.sample.id}' has a prompt of "
-                    f"{prompt.length} tokens and a response of {len(example.ids_T)}, more than the "
-                    f"model's {limit} positions. Use smaller images or shorter traces (filter "
-                    "'length')."
-                )
-
-
-NUM_CHECKED = 64
-"""Lengths looked at before training, spread evenly, the longest responses among them."""
-
-
-def _spread(examples: Sequence[Example]) -> Iterator[Example]:
-    yield from examples[:: max(1, len(examples) // NUM_CHECKED)]
-    yield from sorted(examples, key=lambda example: -len(example.ids_T))[:4]
+        room = positions_of(self.policy).tokens
+        asked = (
+            Asked(sample=e.sample, system_prompt=e.system_prompt, response=len(e.ids_T))
+            for e in examples
+        )
+        for one, length in too_long(self.policy, asked, len(examples), room):
+            raise DataError(
+                f"stage '{stage}': sample '{one.sample.id}' has a prompt of {length} tokens and a "
+                f"response of {one.response}, more than the model's {room} positions. Use smaller "
+                "images or shorter traces (filter 'length')."
+            )
 
 
 def prompt_of(row: TraceRow) -> str:

@@ -1,35 +1,107 @@
-"""Refuse, before step 0, questions that cannot be trained on: nothing is ever truncated
-silently."""
+"""Refuse, before step 0, what is too long to be trained on: nothing is ever truncated silently.
 
-from collections.abc import Sequence
+Every question is looked at. Text and sizes of pictures say at once how long a prompt is at most;
+only what might be too long is prepared and counted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from observe_r1.config.stages import RLStage
-from observe_r1.errors import DataError
+from observe_r1.errors import DataError, ObserveError
+from observe_r1.policy.lengths import PromptLengths
 from observe_r1.policy.load import Policy
+from observe_r1.rollout.base import RolloutEngine
+from observe_r1.train.distribute import Processes
 from observe_r1.types import Sample
 
-NUM_CHECKED = 64
-"""Spread evenly over the data; a question that is met later gets the same message then."""
+NUM_PREPARED = 64
+"""Where a family does not say how many tokens a picture has: so many questions are prepared, spread
+evenly over the data. One that is met later gets the same message then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A prompt and the tokens that may follow it."""
+
+    sample: Sample
+    system_prompt: str
+    response: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many tokens prompt and response may have together, and what says so."""
+
+    tokens: int
+    what: str
+
+
+def positions_of(policy: Policy) -> Room:
+    limit = policy.model.config.get_text_config().max_position_embeddings
+    return Room(tokens=limit, what="the model's positions")
 
 
 def check_fit(
-    stage: RLStage, policy: Policy, samples: Sequence[Sample], system_prompt: str
-) -> None:
-    """Prompt and completion must fit the model and, in one row, the budget of a micro-batch."""
-    limit = policy.model.config.get_text_config().max_position_embeddings
-    budget = stage.policy.max_tokens_per_microbatch
-    every = max(1, len(samples) // NUM_CHECKED)
-    for index in range(0, len(samples), every):
-        sample = samples[index]
-        length = policy.encode(sample, system_prompt).length
-        needed = length + stage.sampling.max_new_tokens
-        if needed > min(limit, budget):
-            what = "the model's positions" if limit < budget else "policy.max_tokens_per_microbatch"
-            new = stage.sampling.max_new_tokens
+    stage: RLStage, policy: Policy, engine: RolloutEngine, questions: Sequence[Sample],
+    held_out: Sequence[Sample], system_prompt: str, processes: Processes,
+) -> None:  # fmt: skip
+    """Prompt and completion must fit model and engine and, in one row, the budget of a micro-batch;
+    what is only measured need not fit the last. Each process looks at its share."""
+    budget = Room(
+        tokens=stage.policy.max_tokens_per_microbatch, what="policy.max_tokens_per_microbatch"
+    )
+    rooms = [positions_of(policy)]
+    if engine.room is not None:
+        rooms.append(Room(tokens=engine.room, what="the engine's room"))
+
+    def check(samples: Sequence[Sample], *rooms: Room) -> None:
+        room = min(rooms, key=lambda room: room.tokens)
+        start, end = (len(samples) * (processes.rank + i) // processes.count for i in (0, 1))
+        new = stage.sampling.max_new_tokens
+        asked = (
+            Asked(sample=sample, system_prompt=system_prompt, response=new)
+            for sample in samples[start:end]
+        )
+        for one, length in too_long(policy, asked, end - start, room.tokens):
             raise DataError(
-                f"Sample '{sample.id}' has a prompt of {length} tokens, {len(sample.images)} "
-                f"image(s) included; with sampling.max_new_tokens = {new} that is {needed}, more "
-                f"than {what} ({min(limit, budget)}). Use smaller images ('observe-r1 data import "
-                "… --shrink-images-to PIXELS'), fewer new tokens, a larger budget, or leave the "
-                "question out; nothing is truncated silently."
+                f"Sample '{one.sample.id}' has a prompt of {length} tokens, "
+                f"{len(one.sample.images)} image(s) included; with sampling.max_new_tokens = {new} "
+                f"that is {length + new}, more than {room.what} ({room.tokens}). Use smaller "
+                "images ('observe-r1 data import … --shrink-images-to PIXELS'), fewer new tokens, "
+                "a larger budget, or leave the question out; nothing is truncated silently."
             )
+
+    def check_all() -> None:
+        check(questions, budget, *rooms)
+        check(held_out, *rooms)
+
+    _for_all(check_all, processes)
+
+
+def too_long(
+    policy: Policy, asked: Iterable[Asked], count: int, room: int
+) -> Iterator[tuple[Asked, int]]:
+    """Those of ``count`` that do not fit, each with its prompt's length."""
+    lengths = PromptLengths(policy.processor)
+    every = max(1, count // NUM_PREPARED)
+    for number, one in enumerate(asked):
+        most = lengths.at_most(one.sample, one.system_prompt, room - one.response)
+        if most is None and number % every:
+            continue
+        if most is None or most + one.response > room:
+            length = policy.encode(one.sample, one.system_prompt).length
+            if length + one.response > room:
+                yield one, length
+
+
+def _for_all(check: Callable[[], None], processes: Processes) -> None:
+    """What one process refuses, all refuse: none is left waiting."""
+    message = None
+    try:
+        check()
+    except ObserveError as error:
+        message = str(error)
+    found = [text for text in processes.gather_objects(message) if text is not None]
+    if found:
+        raise DataError(found[0])

@@ -58,11 +58,12 @@ def run_rl(
     notify: Callable[[int, dict[str, float]], None] | None = None,
     processes: Processes | None = None,
     purse: Purse | None = None,
+    held_out: Sequence[Sample] = (),
 ) -> Path:
     """Train and return the folder of the last checkpoint.
 
     With ``resume`` the run goes on from its latest checkpoint; without one it starts anew, and rows
-    that are there already are set aside.
+    that are there already are set aside. ``held_out`` are the questions that ``measure`` asks.
     """
     processes = processes or Processes.launched()
     checkpoint = latest_checkpoint(run) if resume else None
@@ -80,7 +81,7 @@ def run_rl(
     engine = build_engine(stage, policy, processes)
     try:
         parts = _build_parts(
-            stage, policy, reference, engine, samples, run, measure, notify, processes
+            stage, policy, reference, engine, samples, held_out, run, measure, notify, processes
         )
         if checkpoint is None and stage.optimizer_state == "keep":
             keep_moments(parts.optimiser.masters, parts.optimiser.optimizer, model, stage.name)
@@ -128,14 +129,14 @@ def _note_long_warm_up(stage: RLStage, num_updates: int) -> None:
 
 def _build_parts(
     stage: RLStage, policy: Policy, reference: Reference | None, engine: RolloutEngine,
-    samples: Sequence[Sample], run: Path, measure: Measure | None,
+    samples: Sequence[Sample], held_out: Sequence[Sample], run: Path, measure: Measure | None,
     notify: Callable[[int, dict[str, float]], None] | None, processes: Processes,
 ) -> Parts:  # fmt: skip
     prompt = system_prompt(stage.grammar) if stage.system_prompt is None else stage.system_prompt
     beside = engine.is_apart and stage.staleness > 0
     if beside:
         processes.separate_draws()
-    check_fit(stage, policy, samples, prompt)
+    check_fit(stage, policy, engine, samples, held_out, prompt, processes)
     max_steps = count_steps(stage, len(samples))
     num_updates = max_steps * stage.optimizer.updates_per_rollout
     if processes.is_main:

@@ -110,6 +110,7 @@ def _run_rl(work: Work, stage: RLStage, folder: Path) -> None:
         samples=samples, run=folder, resume=work.resume,
         measure=work.measure(stage, folder),
         notify=work.told(stage, count_steps(stage, len(samples))), purse=work.purse(stage),
+        held_out=work.held_out,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Prompts as the model reads them, and rows made of them."""
 
 import copy
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -12,6 +13,7 @@ import fakes
 from observe_r1.errors import ConfigError, DataError, ModelError
 from observe_r1.policy import load, prompts
 from observe_r1.policy.family import describe, part_of
+from observe_r1.policy.lengths import PromptLengths
 from observe_r1.policy.load import (
     check_dtype,
     choose_kernel,
@@ -156,6 +158,17 @@ def test_completions_are_bundled_up_to_the_length_of_their_prompt() -> None:
     assert list(bundled([90, 80, 70, 0, 60], 200)) == [[90, 80], [70, 60]]
     assert list(bundled([5, 300, 5], 200)) == [[5], [300], [5]]
     assert list(bundled([0, 0], 200)) == []
+
+
+@pytest.mark.parametrize("size", [(56, 56), (30, 300), (900, 40), (112, 84)])
+def test_no_prompt_is_longer_than_it_is_said_to_be(policy, size) -> None:
+    lengths = PromptLengths(policy.processor)
+    for images in (0, 1, 3):
+        pictures = (fakes.picture(size=size),) * images
+        asked = replace(fakes.sample(3, question="wie groß? ∠ABC"), images=pictures)
+        most = lengths.at_most(asked, "look")
+        assert most is not None
+        assert 0 <= most - policy.encode(asked, "look").length <= 20 * images
 
 
 def test_parts_of_a_model_are_told_by_name() -> None:

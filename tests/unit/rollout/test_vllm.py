@@ -17,7 +17,8 @@ from observe_r1.policy.load import Policy, load_policy
 from observe_r1.policy.pack import pack_group
 from observe_r1.records import read_rows
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
-from observe_r1.rollout.vllm import VLLMEngine, trained_weights
+from observe_r1.rollout.vllm import VLLMEngine
+from observe_r1.rollout.vllm_common import trained_weights
 from observe_r1.stages.rl import run_rl
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]  # its warnings are its own

@@ -25,7 +25,7 @@ from observe_r1.policy.pack import pack_group
 from observe_r1.records import read_rows
 from observe_r1.rollout import vllm_server
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
-from observe_r1.rollout.vllm import named_weights, trained_weights
+from observe_r1.rollout.vllm_common import named_weights, trained_weights
 from observe_r1.rollout.vllm_server import (
     VLLMServerEngine,
     serve_command,
@@ -206,7 +206,7 @@ def test_a_server_draws_what_the_trainer_reads(served: VLLMServer) -> None:
     assert all(not c.logprobs for g in draw(engine, top_p=0.9) for c in g.completions_G)
     stop = groups[0].completions_G[0].text[2:4]
     assert draw(engine, temperature=0.8, stop=(stop,))[0].completions_G[0].text.endswith(stop)
-    with pytest.raises(EngineError, match="more than the 512 that the server has room for"):
+    with pytest.raises(EngineError, match="more than the 512 that vLLM has room for"):
         draw(engine, max_new_tokens=500)
     engine.close()
 
@@ -231,7 +231,15 @@ def test_a_server_follows_the_weights_and_the_frozen_ones_stay(served: VLLMServe
     fresh = load_policy(MODEL, PolicyConfig())
     again = VLLMServerEngine(fresh, served)
     assert greedy_tokens(again) == seen[0]
+    move(fresh, 3)
+    again.sync(fresh)
     again.close()
+    # So does one that trains adapters and sends no other weights later.
+    adapted = VLLMServerEngine(
+        load_policy(MODEL, PolicyConfig(lora=LoRA(rank=4, alpha=8.0))), served
+    )
+    assert greedy_tokens(adapted) == seen[0]
+    adapted.close()
 
 
 @real

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import Qwen2_5_VLProcessor
 
 import fakes
 from observe_r1.config.stages import RLStage
@@ -56,6 +57,34 @@ def test_image_tokens_that_do_not_fit(model: str, tmp_path: Path) -> None:
     message = refused(what, model, tmp_path, [*SAMPLES, large])
     assert "Sample 'large'" in message and "4 image(s) included" in message
     assert "Use smaller images" in message
+
+
+def test_one_question_in_a_thousand_is_found(model: str, tmp_path: Path) -> None:
+    many = [replace(SAMPLES[number % 3], id=f"{number}") for number in range(1000)]
+    many[701] = fakes.sample(4, question="why " * 80)
+    message = refused(stage(policy={"max_tokens_per_microbatch": 200}), model, tmp_path, many)
+    assert "Sample 'sample-4' has a prompt of" in message
+
+
+def test_a_held_out_question_that_does_not_fit(model: str, tmp_path: Path) -> None:
+    """What is only measured need not fit a micro-batch, but the model."""
+    what = stage(policy={"max_tokens_per_microbatch": 200}, max_steps=1)
+    with pytest.raises(DataError, match=r"Sample 'sample-5' .* the model's positions \(4096\)"):
+        run_rl(
+            what, model=model, samples=SAMPLES, run=tmp_path / "long",
+            held_out=[fakes.sample(5, question="why " * 1100)],
+        )  # fmt: skip
+    longer_than_a_batch = [fakes.sample(5, question="why " * 80)]
+    run_rl(what, model=model, samples=SAMPLES, run=tmp_path, held_out=longer_than_a_batch)
+
+
+def test_a_family_that_does_not_say_how_long_its_pictures_are(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Qwen2_5_VLProcessor, "_get_num_multimodal_tokens")
+    large = replace(SAMPLES[0], id="large", images=(fakes.picture(size=(112, 112)),) * 4)
+    what = stage(policy={"max_tokens_per_microbatch": 100})
+    assert "Sample 'large'" in refused(what, model, tmp_path, [*SAMPLES, large])
 
 
 def test_more_tokens_than_the_model_has_positions(model: str, tmp_path: Path) -> None:
