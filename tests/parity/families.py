@@ -105,6 +105,31 @@ def _smolvlm() -> Any:
     )  # fmt: skip
 
 
+def _gemma4() -> Any:
+    """The last two layers read keys and values of earlier ones, so they have no cache to branch."""
+    kinds = ["sliding_attention", "full_attention"] * 2
+    text = _text(
+        num_hidden_layers=4, layer_types=kinds, sliding_window=12, num_kv_shared_layers=2,
+        hidden_size_per_layer_input=16, vocab_size_per_layer_input=VOCABULARY, global_head_dim=16,
+    )  # fmt: skip
+    tower = _TOWER | {"num_key_value_heads": 4, "head_dim": 16}
+    return t.Gemma4Config(
+        text_config=text, vision_config=tower, image_token_id=IMAGE, audio_config=None
+    )
+
+
+def _glm4v() -> Any:
+    rope = {
+        "rope_type": "default", "mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5,
+        "rope_theta": 1e4,
+    }  # fmt: skip
+    return t.Glm4vConfig(
+        text_config=_text(rope_parameters=rope), vision_config=_QWEN_TOWER | {"image_size": 56},
+        image_token_id=IMAGE, video_token_id=VIDEO, image_start_token_id=OPEN,
+        image_end_token_id=CLOSE,
+    )  # fmt: skip
+
+
 FAMILIES = {
     "qwen2_vl": (_qwen2_vl, "patches", 1176),
     "qwen2_5_vl": (_qwen2_5_vl, "patches", 1176),
@@ -116,12 +141,14 @@ FAMILIES = {
     "smolvlm": (_smolvlm, "nested", 4),
 }
 """Name → configuration, layout of pixels, width of a patch or tokens of an image."""
+OTHERS = {"gemma4": (_gemma4, "pictures", 4), "glm4v": (_glm4v, "patches", 1176)}
+"""Families that are checked when they are met: one that must be read plainly, one that need not."""
 
 
 def family_policy(name: str, **settings: Any) -> Policy:
     """A random model; weights are spread enough for every image to matter."""
     torch.manual_seed(0)
-    config = FAMILIES[name][0]()
+    config = (FAMILIES | OTHERS)[name][0]()
     model = t.AutoModelForImageTextToText.from_config(config, attn_implementation="sdpa")
     with torch.no_grad():
         for parameter in model.parameters():
@@ -146,7 +173,7 @@ class _Processor:
 
 def family_prompt(policy: Policy, name: str, seed: int, images: int = 2) -> EncodedPrompt:
     """text, image, text, image, text; with fewer images, less of it."""
-    _, layout, size = FAMILIES[name]
+    _, layout, size = (FAMILIES | OTHERS)[name]
     generator = torch.Generator().manual_seed(seed)
     pieces = [_words(5 + seed, generator)]
     vision, counts = _pixels(layout, size, images, generator)

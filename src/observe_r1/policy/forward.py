@@ -55,6 +55,8 @@ class PackedPolicy(nn.Module):
         self.separate = False
         """Compute every completion in a row of its own: for models whose packed rows are not
         exact."""
+        self.is_settled = family.is_tested
+        """Whether that is known; see ``self_check``."""
         self.register_buffer(
             "suppressed", torch.tensor(family.suppressed_ids, dtype=torch.long), persistent=False
         )

@@ -6,6 +6,8 @@ shared_prefill.py  built in: prompt and images once, then G branches of the cach
 prefill.py         its first pass: every prompt once
 cache.py           the cache that is branched
 decoder.py         a token a sequence, until all have ended
+sequences.py       what has been drawn, and what is still alive
+plain.py           the same for models whose prompts cannot be shared
 replay.py          the same step many times, recorded on a GPU
 vllm_common.py     what the two ways to vLLM share
 vllm.py            vLLM in this process, following the policy's weights

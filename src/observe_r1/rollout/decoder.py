@@ -1,4 +1,4 @@
-"""The sequences of one turn: what was drawn, what is still alive, and the step between.
+"""The sequences of one turn, decoded together from the shared cache.
 
     prefill ─▶ draw ─▶ [ feed the last token, read the distribution, draw ]  until all have ended
                           └──────────── one step: nothing but tensors ─────┘
@@ -18,13 +18,13 @@ from torch import Tensor
 from observe_r1.config.rollout import Sampling
 from observe_r1.policy.attention import placeholder
 from observe_r1.policy.compiled import as_written
-from observe_r1.policy.family import inner_model, output_head
+from observe_r1.policy.family import inner_model
 from observe_r1.policy.load import Policy
 from observe_r1.policy.prompts import EncodedPrompt
 from observe_r1.rollout.cache import BranchedCache, Branches, BranchLayout
 from observe_r1.rollout.prefill import left_padded, prefill
 from observe_r1.rollout.replay import Replay
-from observe_r1.rollout.sampling import draw, end_flags
+from observe_r1.rollout.sequences import Sequences
 from observe_r1.types import Completion
 
 STRETCH = 256
@@ -33,7 +33,7 @@ BETWEEN_LOOKS = 16
 """Fixed shapes: steps between two looks at which sequences have finished."""
 
 
-class Decoder:
+class Decoder(Sequences):
     """Draws G completions of each prompt."""
 
     def __init__(
@@ -41,21 +41,9 @@ class Decoder:
         sampling: Sampling, *, fixed: bool = False,
     ) -> None:  # fmt: skip
         """``randoms`` [B, T]: one number a token."""
-        self.policy = policy
-        self.sampling = sampling
+        super().__init__(policy, randoms, sampling)
         self.fixed = fixed
-        self.device = policy.device
-        self.randoms = randoms.to(self.device)
-        count, limit = len(prompts) * group_size, sampling.max_new_tokens
-        ends = {*policy.end_ids, *sampling.stop_token_ids}
-        self.is_end_V = end_flags(policy.family.num_vocabulary, ends, self.device)
-        self.tokens = torch.zeros(count, limit, dtype=torch.long, device=self.device)
-        self.logprobs = torch.zeros(count, limit, device=self.device)
-        self.lengths = torch.full((count,), limit, device=self.device)
-        self.finished = torch.zeros(count, dtype=torch.bool, device=self.device)
-        self.live = torch.arange(count, device=self.device)
         self.branches = Branches(self.live // group_size)
-        self.num_tokens = 0
         self.visible = 0
         self._prefill(prompts, group_size)
 
@@ -63,9 +51,9 @@ class Decoder:
     def run(self) -> list[Completion]:
         """Decode until every sequence has ended."""
         self._draw()
-        self._count(1)
+        self.count(1)
         with as_written(self.policy.config.compile_layers):
-            while not self._is_done():
+            while not self.is_done():
                 self._go_on()
         return self.completions()
 
@@ -75,7 +63,7 @@ class Decoder:
             self._look_ahead()
         times = min(self._steps_in_a_row(), self.sampling.max_new_tokens - self.num_tokens)
         self.replay.run(self._step, times)
-        self._count(times)
+        self.count(times)
 
     def _prefill(self, prompts: list[EncodedPrompt], group_size: int) -> None:
         """One forward pass over all prompts; its cache is what every branch reads."""
@@ -88,7 +76,7 @@ class Decoder:
         self.next_position = torch.tensor(starts, device=self.device)
         layers, hidden = prefill(self.policy.packed, prompts)
         self.cache = BranchedCache(layers, len(self.live), self.sampling.max_new_tokens)
-        self.logprobs_V = self._read(hidden).repeat_interleave(group_size, 0)
+        self.logprobs_V = self.read(hidden).repeat_interleave(group_size, 0)
         self._hide_pads()
 
     def _hide_pads(self) -> None:
@@ -121,7 +109,7 @@ class Decoder:
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state[:, -1]
-        self.logprobs_V = self._read(hidden)
+        self.logprobs_V = self.read(hidden)
         self.cache.place += 1
         self._draw()
 
@@ -147,40 +135,13 @@ class Decoder:
         layout = BranchLayout(self.cache, self.branches, prompt_bias, own_bias)
         return placeholder(layout, 1, self.is_pad.shape[1] + self.visible, self.device)
 
-    def _read(self, hidden: Tensor) -> Tensor:
-        """[B, H] → [B, V], exactly as the trainer reads it."""
-        return self.policy.packed.read(
-            output_head(self.policy.model)(hidden), self.sampling.temperature
-        )
-
     def _draw(self) -> None:
-        """One token for every live sequence, at the place after those it has fed."""
-        place, live = self.cache.place, self.live
-        randoms = self.randoms.index_select(1, place)[live, 0]
-        tokens = draw(self.logprobs_V, randoms, self.sampling)
-        self.tokens[live, place] = tokens
-        self.logprobs[live, place] = self.logprobs_V.gather(-1, tokens[:, None])[:, 0]
-        self._end(self.is_end_V[tokens])
-
-    def _end(self, ended: Tensor) -> None:
-        """Mark the live sequences whose last token has ended them."""
-        before = self.finished[self.live]
-        lengths = torch.where(ended & ~before, self.cache.place + 1, self.lengths[self.live])
-        self.lengths[self.live] = lengths
-        self.finished[self.live] = before | ended
-
-    def _count(self, times: int) -> None:
-        self.num_tokens += times
-        if self.sampling.stop:
-            self._end(self._holds_stop_string())
-
-    def _is_done(self) -> bool:
-        return self.num_tokens == self.sampling.max_new_tokens or bool(self.finished.all())
+        self.draw_at(self.cache.place, self.logprobs_V)
 
     def _retire(self) -> bool:
         """Drop finished sequences once they are a good part of what is computed."""
-        rows = (~self.finished[self.live]).nonzero()[:, 0]
-        if len(rows) > (0.5 if self.fixed else 0.75) * len(self.live):
+        rows = self.unfinished(0.5 if self.fixed else 0.75)
+        if rows is None:
             return False
         prompts, prompt_B = self.branches.prompt_B[rows].unique_consecutive(return_inverse=True)
         self.cache.keep(rows, prompts)
@@ -189,30 +150,3 @@ class Decoder:
         self.next_position = self.next_position[prompts]
         self._hide_pads()
         return True
-
-    def _holds_stop_string(self) -> Tensor:
-        """Looks at as many last tokens as the longest stop string has bytes, plus one: a rare
-        letter may be a token a byte."""
-        window = max(len(stop.encode()) for stop in self.sampling.stop) + 1
-        start = max(0, self.num_tokens - window)
-        tails = self.policy.processor.batch_decode(
-            self.tokens[self.live, start : self.num_tokens], skip_special_tokens=True
-        )
-        found = [any(stop in tail for stop in self.sampling.stop) for tail in tails]
-        return torch.tensor(found, device=self.device)
-
-    def completions(self) -> list[Completion]:
-        """What was drawn, as records."""
-        lengths = self.lengths.clamp(max=self.num_tokens).tolist()
-        tokens, logprobs = self.tokens.tolist(), self.logprobs.tolist()
-        ids = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
-        texts = self.policy.processor.batch_decode(ids, skip_special_tokens=True)
-        return [
-            Completion(
-                text=text, token_ids=tuple(row), logprobs=tuple(values[: len(row)]),
-                truncated=not done,
-            )
-            for text, row, values, done in zip(
-                texts, ids, logprobs, self.finished.tolist(), strict=True
-            )
-        ]  # fmt: skip

@@ -9,18 +9,30 @@ room for at their longest. Prompts of similar length share a turn, so that their
 little.
 """
 
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 
 from observe_r1.config.rollout import SHARE_FOR_COMPLETIONS, Sampling, SharedPrefill
+from observe_r1.errors import ModelError
+from observe_r1.policy.family import base_model
 from observe_r1.policy.load import Policy
+from observe_r1.policy.pack import pack_group
 from observe_r1.policy.prompts import EncodedPrompt
+from observe_r1.policy.self_check import settle, tolerance
 from observe_r1.policy.weights import copy_trained
 from observe_r1.rollout.decoder import Decoder
+from observe_r1.rollout.plain import PlainDecoder
 from observe_r1.rollout.sampling import random_numbers
 from observe_r1.types import Completion, RolloutGroup, Sample
+
+logger = logging.getLogger(__name__)
+
+NUM_COMPARED = 3
+"""Prompts of a family that is not tested that are computed both ways."""
 
 
 class SharedPrefillEngine:
@@ -35,6 +47,7 @@ class SharedPrefillEngine:
         fixed = self.config.fixed_shapes
         self.fixed_shapes = policy.device.type == "cuda" if fixed is None else fixed
         self.version = 0
+        self._can_share: bool | None = None
 
     def generate(
         self,
@@ -75,6 +88,12 @@ class SharedPrefillEngine:
         randoms = random_numbers(
             names_P, group_size=group_size, num_tokens=sampling.max_new_tokens, seed=seed, step=step
         )
+        settle(self.policy.packed, prompts_P[:NUM_COMPARED])
+        if not self._shares(prompts_P[0]):
+            return [
+                PlainDecoder(self.policy, prompt, own, sampling).run()
+                for prompt, own in zip(prompts_P, randoms, strict=True)
+            ]
         found: dict[int, list[Completion]] = {}
         limit = min(self.config.max_sequences, sequences_with_room(self.policy, sampling))
         for part in self._turns(prompts_P, group_size, limit):
@@ -85,6 +104,16 @@ class SharedPrefillEngine:
             for number, i in enumerate(part):
                 found[i] = drawn[number * group_size : (number + 1) * group_size]
         return [found[i] for i in range(len(prompts_P))]
+
+    def _shares(self, prompt: EncodedPrompt) -> bool:
+        """Whether prompts are computed once for their groups; found out once, for families that are
+        not tested."""
+        if self._can_share is None:
+            fixed = self.fixed_shapes
+            self._can_share = self.policy.family.is_tested or shares_exactly(
+                self.policy, prompt, fixed=fixed
+            )
+        return self._can_share
 
     def sync(self, policy: Policy, version: int = 0) -> None:
         """Nothing to copy when sampler and trainer are the same module."""
@@ -109,6 +138,50 @@ class SharedPrefillEngine:
                 turn = []
             turn.append(i)
         yield turn
+
+
+def shares_exactly(policy: Policy, prompt: EncodedPrompt, *, fixed: bool) -> bool:
+    """Whether what is drawn from the shared cache has the log-probs that the trainer reads; a model
+    of which that is not true of prompts read one by one either is refused."""
+    sampling = Sampling(max_new_tokens=8)
+    randoms = torch.linspace(0.1, 0.9, 16).view(2, 8)
+    name = base_model(policy.model).config.model_type
+    if not policy.packed.separate:
+        decoder = partial(Decoder, policy, [prompt], randoms, 2, sampling, fixed=fixed)
+        problem = difference_from_trainer(policy, prompt, lambda: decoder().run())
+        if problem is None:
+            return True
+        logger.warning(
+            "The cache of %s %s, so its prompts are read without sharing: slower, and right.",
+            name, problem,
+        )  # fmt: skip
+    plain = partial(PlainDecoder, policy, prompt, randoms, sampling)
+    if problem := difference_from_trainer(policy, prompt, lambda: plain().run()):
+        raise ModelError(
+            f"{name} cannot be sampled here: read without any sharing, it {problem}. Choose another "
+            "model, or sample it with vLLM (engine.type=vllm)."
+        )
+    return False
+
+
+@torch.no_grad()
+def difference_from_trainer(
+    policy: Policy, prompt: EncodedPrompt, draw: Callable[[], list[Completion]]
+) -> str | None:
+    """What is wrong with log-probs that were drawn with; None: nothing."""
+    try:
+        drawn = draw()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a model of another build raises
+        return f"cannot be computed ({type(error).__name__}: {error})"
+    row = pack_group(prompt, [completion.token_ids for completion in drawn])
+    trainer = policy.packed([row]).logprobs_N
+    sampler = trainer.new_tensor([value for c in drawn for value in c.logprobs])
+    difference = float((trainer - sampler).abs().max())
+    if difference <= tolerance(policy.packed):
+        return None
+    return f"gives log-probs that differ by {difference:.2g} from the trainer's"
 
 
 def sequences_with_room(policy: Policy, sampling: Sampling) -> int:

@@ -16,6 +16,7 @@ from observe_r1.curriculum import build_curriculum
 from observe_r1.data.store import SampleSet, sample_ids
 from observe_r1.errors import ConfigError, RunError
 from observe_r1.policy.load import Policy, load_policy, replica
+from observe_r1.policy.self_check import settle
 from observe_r1.rollout.base import RolloutEngine
 from observe_r1.rollout.engines import make_engine
 from observe_r1.stages.check_launch import refuse_sharded_adapters
@@ -42,6 +43,10 @@ from observe_r1.train.state import (
 from observe_r1.types import Sample
 
 logger = logging.getLogger(__name__)
+
+NUM_LOOKED_AT = 64
+"""Of so many questions the one with the fewest pictures and the one with the most say how a family
+that is not tested must be read."""
 
 Measure = Callable[[RolloutEngine, int], dict[str, float]]
 """Held-out metrics of the engine's present weights after a step, such as ``eval/accuracy``."""
@@ -73,6 +78,7 @@ def run_rl(
         raise RunError(f"{run} already holds a run. Go on with --resume, or choose another --out.")
     torch.manual_seed(stage.seed)  # fresh adapters are drawn from it
     policy = load_policy(model, stage.policy)
+    settle_model(policy, samples, _prompt_of(stage))
     policy.encode.keep_last(stage.prompts_per_step * (1 + stage.staleness))
     # Of the weights that training started from, so before those of a checkpoint are put in place.
     reference = Reference(policy) if stage.loss.kl.coefficient else None
@@ -98,6 +104,17 @@ def run_rl(
     folder = latest_checkpoint(run)
     assert folder is not None  # the loop ends with a checkpoint
     return folder
+
+
+def _prompt_of(stage: RLStage) -> str:
+    return system_prompt(stage.grammar) if stage.system_prompt is None else stage.system_prompt
+
+
+def settle_model(policy: Policy, samples: Sequence[Sample], prompt: str) -> None:
+    """Before weights are copied, sharded or restored: all that come of them are read alike."""
+    if not policy.packed.is_settled:
+        some = sorted(samples[:NUM_LOOKED_AT], key=lambda sample: len(sample.images))
+        settle(policy.packed, [policy.encode(sample, prompt) for sample in (some[0], some[-1])])
 
 
 def _what_is_left(purse: Purse | None, run: Path) -> Purse:
@@ -132,7 +149,7 @@ def _build_parts(
     samples: Sequence[Sample], held_out: Sequence[Sample], run: Path, measure: Measure | None,
     notify: Callable[[int, dict[str, float]], None] | None, processes: Processes,
 ) -> Parts:  # fmt: skip
-    prompt = system_prompt(stage.grammar) if stage.system_prompt is None else stage.system_prompt
+    prompt = _prompt_of(stage)
     beside = engine.is_apart and stage.staleness > 0
     if beside:
         processes.separate_draws()

@@ -27,7 +27,6 @@ from observe_r1.config.rollout import Sampling
 from observe_r1.errors import ModelError, TrainingError
 from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
 from observe_r1.policy.load import Policy
-from observe_r1.policy.self_check import packing_is_exact
 from observe_r1.policy.weights import whole
 from observe_r1.rollout.mismatch import mismatch_stats
 from observe_r1.train.distribute import Processes
@@ -98,12 +97,17 @@ class Optimiser:
         if loss.kl.coefficient:
             self.reference = reference or Reference(policy)
         self.module = policy.packed
+        if self.module.separate and self.processes.sharded:
+            raise ModelError(
+                "This model does not read packed rows as it reads completions one by one, so they "
+                "are computed one by one, and sharded processes would make unequal numbers of "
+                "passes. Train replicas (without FSDP), or adapters (policy.lora)."
+            )
         self.processes.prepare(self.module)
         lora = policy.config.lora
         self._trains_differently = policy.config.gradient_checkpointing or bool(
             lora and lora.dropout
         )
-        self._is_checked = policy.family.is_tested
         self.masters = MasterWeights(self.module)
         self.optimizer = make_optimizer(self.masters.parameters, optimizer)
 
@@ -128,8 +132,6 @@ class Optimiser:
             groups, lambda s: self.policy.encode(s, self.system_prompt), self.budget,
             need_all=need_all, most=self.policy.config.max_tokens_per_microbatch,
         )  # fmt: skip
-        if rows and not self._is_checked:
-            self._check_packing(rows[0])
         shares = share_rows(rows, self.processes.count)
         if self.processes.sharded:
             shares = even_out(shares)
@@ -141,19 +143,6 @@ class Optimiser:
     def _with_old(self, rows: list[CreditRow]) -> list[CreditRow]:
         values = row_logprobs(self.module, rows, self.sampling.temperature, self._pass_budget)
         return [row.with_logprobs(old=v) for row, v in zip(rows, values, strict=True)]
-
-    def _check_packing(self, row: CreditRow) -> None:
-        separate = not packing_is_exact(self.module, row.row)
-        if separate and self.processes.sharded:
-            raise ModelError(
-                "This model does not read packed rows as it reads completions one by one, so they "
-                "are computed one by one, and sharded processes would make unequal numbers of "
-                "passes. Train replicas (without FSDP), or adapters (policy.lora)."
-            )
-        self.module.separate = separate
-        if self.reference is not None:
-            self.reference.module.separate = separate
-        self._is_checked = True
 
     @property
     def _pass_budget(self) -> int:
