@@ -6,7 +6,6 @@ from typing import Literal
 from pydantic import Field
 
 from observe_r1.config.optimizer import SupervisedOptimizer
-from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.spans import Spans
 from observe_r1.config.stage_base import Asking, TrainingStage
 from observe_r1.config.traces import LAST, TraceSource
@@ -56,9 +55,6 @@ class DPOStage(TrainingStage, Asking):
 
     optimizer: SupervisedOptimizer = SupervisedOptimizer(lr=1e-6)
     """Steps and learning rate."""
-
-    policy: PolicyConfig = PolicyConfig()
-    """What of the model is trained, and in which precision."""
 
     def refuse_equal_sides(self, last: str) -> None:
         """Raise ValueError where every pair would be one text twice; ``last`` is the stage that

@@ -1,8 +1,8 @@
 """What of a model is trained, in which precision, and how much is computed at a time."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from observe_r1.config_base import Config
 
@@ -47,7 +47,8 @@ class PolicyConfig(Config):
     """Leave the language model as it is."""
 
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision of the weights while training."""
+    """Precision of the weights. ``float16`` is for asking only: gradients of a language model are
+    smaller than its smallest numbers."""
 
     gradient_checkpointing: bool = False
     """Compute activations twice, keep them once: less memory, a third more time."""
@@ -67,6 +68,20 @@ class PolicyConfig(Config):
     logprob_chunk_tokens: int | None = Field(default=None, ge=1)
     """Positions whose logits exist at the same time. None: 1,024, and more where the vocabulary is
     small enough that 64 MB hold their logits."""
+
+    @model_validator(mode="after")
+    def _check_trained(self) -> Self:
+        if self.lora is not None and self.freeze_language:
+            raise ValueError(
+                "lora puts adapters on the language model, and freeze_language leaves it as it is. "
+                "Leave out one of the two."
+            )
+        if self.freeze_vision and self.freeze_aligner and self.freeze_language:
+            raise ValueError(
+                "freeze_vision, freeze_aligner and freeze_language together leave nothing to "
+                "train. Leave out one of them."
+            )
+        return self
 
     def chunk_tokens(self, num_vocabulary: int) -> int:
         """``logprob_chunk_tokens`` for a model of this vocabulary.

@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import Field
 
 from observe_r1.config.optimizer import SupervisedOptimizer
-from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.spans import Spans
 from observe_r1.config.stage_base import Asking, TrainingStage
 from observe_r1.config.traces import TraceSource
@@ -46,6 +45,3 @@ class SFTStage(TrainingStage, Asking):
 
     optimizer: SupervisedOptimizer = SupervisedOptimizer(lr=1e-5)
     """Steps and learning rate."""
-
-    policy: PolicyConfig = PolicyConfig()
-    """What of the model is trained, and in which precision."""

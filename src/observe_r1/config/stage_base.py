@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.rollout import Sampling
 from observe_r1.config_base import Config
 from observe_r1.errors import ConfigError
@@ -50,6 +51,20 @@ class TrainingStage(StageBase):
 
     optimizer_state: Literal["reset", "keep"] = "reset"
     """Begin with a new optimizer, or with the moments that the checkpoint it starts from holds."""
+
+    policy: PolicyConfig = PolicyConfig()
+    """What of the model is trained, and in which precision."""
+
+    @field_validator("policy")
+    @classmethod
+    def _check_dtype(cls, policy: PolicyConfig) -> PolicyConfig:
+        if policy.dtype == "float16":
+            raise ValueError(
+                "gradients of a language model are smaller than the smallest numbers of float16, "
+                "and nothing scales them here. Set policy.dtype=bfloat16, or float32 on GPUs "
+                "without it."
+            )
+        return policy
 
 
 class Asking(Config):

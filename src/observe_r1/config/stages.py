@@ -22,7 +22,6 @@ from observe_r1.config.judge import JudgeStage
 from observe_r1.config.loss import ClippedLoss, Loss
 from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.params import ParamsStage
-from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.questions import Questions
 from observe_r1.config.rollout import VLLM, Engine, Sampling, SharedPrefill, VLLMServer
 from observe_r1.config.sample import SampleStage
@@ -85,9 +84,6 @@ class RLStage(TrainingStage, Scoring, Weighting):
 
     optimizer: OptimizerConfig = OptimizerConfig()
     """Steps, learning rate, updates per rollout."""
-
-    policy: PolicyConfig = PolicyConfig()
-    """What of the model is trained, and in which precision."""
 
     @model_validator(mode="after")
     def _check_group(self) -> Self:

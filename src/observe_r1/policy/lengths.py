@@ -1,6 +1,7 @@
 """How long a prompt is at most, from its text and the sizes of its pictures: thousands of prompts a
 second where preparing the pictures would be tens."""
 
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -13,12 +14,20 @@ AROUND = 16
 """Tokens that some families write around a picture and do not count as the picture's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Length:
+    """No prompt is longer than ``tokens``, of which ``of_pictures`` are its pictures'."""
+
+    tokens: int
+    of_pictures: int
+
+
 class PromptLengths:
     """Counts prompts without preparing them.
 
     Example:
         lengths = PromptLengths(policy.processor)
-        lengths.at_most(sample, "Answer in one word.")      # 187, where the prompt has 171
+        lengths.at_most(sample, "Answer in one word.")      # Length(187, 160): the prompt has 171
     """
 
     def __init__(self, processor: Any) -> None:
@@ -28,8 +37,8 @@ class PromptLengths:
         self._count_pictures = getattr(processor, "_get_num_multimodal_tokens", None)
         self._of_size = cache(self._picture_tokens)
 
-    def at_most(self, sample: Sample, system_prompt: str, enough: int = 0) -> int | None:
-        """The prompt of this sample is not longer; None where the family does not say. A text is
+    def at_most(self, sample: Sample, system_prompt: str, enough: int = 0) -> Length | None:
+        """How long the prompt of this sample is at most; None where the family does not say. A text is
         not taken apart where a token for each of its bytes would still be no more than
         ``enough``."""
         if sample.images and self._count_pictures is None:
@@ -40,8 +49,8 @@ class PromptLengths:
         pictures = sum(self._of_size(*picture_size(data, sample.id)) for data in sample.images)
         num_bytes = len(text.encode()) + 1  # and a first token
         if num_bytes + pictures <= enough:
-            return num_bytes + pictures
-        return len(self.tokenizer(text)["input_ids"]) + pictures
+            return Length(num_bytes + pictures, pictures)
+        return Length(len(self.tokenizer(text)["input_ids"]) + pictures, pictures)
 
     def _picture_tokens(self, width: int, height: int) -> int:
         assert self._count_pictures is not None

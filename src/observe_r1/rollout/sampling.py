@@ -47,10 +47,13 @@ def draw(logprobs_V: Tensor, randoms: Tensor, sampling: Sampling) -> Tensor:
     if sampling.is_filtered:
         logprobs_V = keep_likely(logprobs_V, sampling)
     cumulative = logprobs_V.exp().cumsum(-1)
-    # Divided by the total, the last entry is exactly 1 and a random number is always below it, so
-    # rounding can never choose a token of probability zero.
+    # Divided by the total, the last entry is exactly 1 and a random number is always below it.
     cumulative /= cumulative[:, -1:].clone()
-    return torch.searchsorted(cumulative, randoms[:, None], right=True)[:, 0]
+    tokens = torch.searchsorted(cumulative, randoms[:, None], right=True)
+    # A GPU adds up in parallel, so that its sums may dip where nothing is added: what has no
+    # probability must not be drawn there.
+    impossible = logprobs_V.gather(-1, tokens).isneginf()
+    return torch.where(impossible, logprobs_V.argmax(-1, keepdim=True), tokens)[:, 0]
 
 
 def keep_likely(logprobs_V: Tensor, sampling: Sampling) -> Tensor:

@@ -158,8 +158,8 @@ def shares_exactly(policy: Policy, prompt: EncodedPrompt, *, fixed: bool) -> boo
     plain = partial(PlainDecoder, policy, prompt, randoms, sampling)
     if problem := difference_from_trainer(policy, prompt, lambda: plain().run()):
         raise ModelError(
-            f"{name} cannot be sampled here: read without any sharing, it {problem}. Choose another "
-            "model, or sample it with vLLM (engine.type=vllm)."
+            f"{name} cannot be sampled here: read without any sharing, it {problem}. Choose "
+            "another model, or sample it with vLLM (engine.type=vllm)."
         )
     return False
 

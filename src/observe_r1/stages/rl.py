@@ -26,7 +26,6 @@ from observe_r1.stages.moments import keep_moments
 from observe_r1.text import system_prompt
 from observe_r1.train.ahead import Ahead
 from observe_r1.train.distribute import Processes
-from observe_r1.train.health import Health
 from observe_r1.train.loop import Parts, train_rl
 from observe_r1.train.optimise import Optimiser
 from observe_r1.train.purse import Purse
@@ -79,7 +78,8 @@ def run_rl(
     torch.manual_seed(stage.seed)  # fresh adapters are drawn from it
     policy = load_policy(model, stage.policy)
     settle_model(policy, samples, _prompt_of(stage))
-    policy.encode.keep_last(stage.prompts_per_step * (1 + stage.staleness))
+    in_a_step = stage.prompts_per_step * (1 + stage.redraw.max_rounds)
+    policy.encode.keep_last(in_a_step * (1 + stage.staleness))
     # Of the weights that training started from, so before those of a checkpoint are put in place.
     reference = Reference(policy) if stage.loss.kl.coefficient else None
     if checkpoint is not None:
@@ -153,7 +153,7 @@ def _build_parts(
     beside = engine.is_apart and stage.staleness > 0
     if beside:
         processes.separate_draws()
-    check_fit(stage, policy, engine, samples, held_out, prompt, processes)
+    hardest = check_fit(stage, policy, engine, samples, held_out, prompt, processes)
     max_steps = count_steps(stage, len(samples))
     num_updates = max_steps * stage.optimizer.updates_per_rollout
     if processes.is_main:
@@ -166,7 +166,7 @@ def _build_parts(
         optimiser=Optimiser(
             policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
             system_prompt=prompt, total_updates=num_updates, processes=processes,
-            reference=reference,
+            reference=reference, hardest=hardest,
         ),
         recorder=Recorder(run, enabled=processes.is_main),
         processes=processes,
@@ -204,15 +204,14 @@ def _restore(parts: Parts, checkpoint: Path | None, samples: Sequence[Sample]) -
     values: dict[str, Any] = read_state(checkpoint)
     parts.recorder.rewind(values["sizes"])
     parts.curriculum.load_state_dict(values["curriculum"])
-    parts.optimiser.num_updates = values["num_updates"]
-    parts.optimiser.budget = values["budget"]
+    parts.optimiser.load_state_dict(values["optimiser"])
     load_training(
         checkpoint, parts.optimiser.masters, parts.optimiser.optimizer, rank=parts.processes.rank
     )
     parts.ahead.load_state_dict(values.get("ahead", []), partial(find_samples, samples))
     # Engines that hold weights of their own began with the model's.
     parts.engine.sync(parts.policy, values["step"])
-    return TrainState(
-        step=values["step"], seconds=values["seconds"], best=values["best"],
-        health=Health(**values["health"]),
-    )  # fmt: skip
+    state = TrainState.of(values)
+    if parts.processes.is_main:
+        state.name_best(parts.run)
+    return state

@@ -161,8 +161,10 @@ class Progress:
         self.recorder.rewind(values.get("sizes", {}))
         self.state = TrainState(
             step=begun.first_step, seconds=values.get("seconds", 0.0), best=values.get("best"),
-            purse=purse or Purse(),
+            best_step=values.get("best_step"), purse=purse or Purse(),
         )  # fmt: skip
+        if begun.processes.is_main:
+            self.state.name_best(run)
         self.state.purse.spend_rows(run)
         self.window = min(window, MAX_WINDOW)
         self.recent: list[float] = list(values.get("recent", ()))
@@ -193,7 +195,7 @@ class Progress:
         self.state.purse.spend(metrics)
         if self.begun.processes.is_main and self.notify:
             self.notify(step, metrics)
-        is_best = self.state.improves(metrics.get("eval/accuracy"))
+        is_best = self.state.improves(step, metrics.get("eval/accuracy"))
         if is_best or self._is_due(step, self.stage.save_every):
             self.save(is_best=is_best)
         return self.begun.processes.from_main(self._is_over)  # clocks differ, the end must not
@@ -231,9 +233,10 @@ class Progress:
     def save(self, *, is_best: bool = False) -> None:
         """Everything as it stands after the last step."""
         values = {
-            "seconds": self.state.seconds, "best": self.state.best, "recent": self.recent,
+            **self.state.state_dict(),
+            "recent": self.recent,
             "sizes": self.recorder.sizes(),
-        }  # fmt: skip
+        }
         folder = save_checkpoint(
             self.run, self.begun.policy, self.trainer.masters, _inner(self.trainer.optimizer),
             values, step=self.state.step, keep=self.stage.keep_checkpoints,

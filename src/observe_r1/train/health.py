@@ -18,7 +18,7 @@ class Health:
     silent_steps: int = 0
     """Steps in a row in which no group had a signal."""
     nonfinite_steps: int = 0
-    """Steps in a row in which loss or gradient was not finite."""
+    """Steps in a row in which no update had a finite loss and gradient."""
     total_silent: int = 0
     total_nonfinite: int = 0
 

@@ -22,7 +22,8 @@ from observe_r1.train.distribute import Processes
 from observe_r1.train.draw import Draw, draw_groups
 from observe_r1.train.memory import memory_metrics
 from observe_r1.train.metrics import step_metrics
-from observe_r1.train.optimise import Optimiser, Outcome
+from observe_r1.train.optimise import Optimiser
+from observe_r1.train.outcome import Outcome
 from observe_r1.train.recorder import Recorder
 from observe_r1.train.state import TrainState, checkpoint_folder, point, save_checkpoint
 from observe_r1.types import Sample, ScoredGroup, WeightedGroup
@@ -127,7 +128,7 @@ def record(
         parts.notify(step, metrics)
         for note in outcome.notes:
             logger.warning("step %d: %s", step, note)
-    return state.improves(metrics.get("eval/accuracy"))
+    return state.improves(step, metrics.get("eval/accuracy"))
 
 
 def save(
@@ -136,11 +137,8 @@ def save(
     """A checkpoint of everything as it stands after ``step``, draws included."""
     parts.ahead.wait()
     values: dict[str, Any] = {
-        "seconds": state.seconds,
-        "best": state.best,
-        "health": {n: getattr(state.health, n) for n in state.health.__slots__},
-        "num_updates": parts.optimiser.num_updates,
-        "budget": parts.optimiser.budget,
+        **state.state_dict(),
+        "optimiser": parts.optimiser.state_dict(),
         "curriculum": parts.curriculum.state_dict(),
         "ahead": parts.ahead.state_dict(),
         "sizes": parts.recorder.sizes(),

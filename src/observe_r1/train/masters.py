@@ -39,13 +39,26 @@ class MasterWeights:
     def parameters(self) -> list[nn.Parameter]:
         return [pair.master for pair in self.pairs]
 
+    def add_gradients(self) -> None:
+        """Move the weights' gradients to what the optimizer moves, beside those of the passes
+        before: in half precision a long sum would lose what the last ones say."""
+        for pair in self.pairs:
+            if pair.is_copied and pair.weight.grad is not None:
+                gradient, pair.weight.grad = pair.weight.grad, None
+                if pair.master.grad is None:
+                    pair.master.grad = gradient.float()
+                else:
+                    pair.master.grad += gradient
+
     def take_gradients(self) -> None:
-        """Move the weights' gradients to what the optimizer moves."""
+        """The same, in the place of what was there."""
+        self.forget_gradients()
+        self.add_gradients()
+
+    def forget_gradients(self) -> None:
         for pair in self.pairs:
             if pair.is_copied:
-                gradient = pair.weight.grad
-                pair.master.grad = None if gradient is None else gradient.float()
-                pair.weight.grad = None
+                pair.master.grad = None
 
     @torch.no_grad()
     def write_back(self) -> None:

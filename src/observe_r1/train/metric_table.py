@@ -18,6 +18,10 @@ class Metric:
     kind: Literal["value", "timing", "memory"] = "value"
 
 
+_TRAINED = (
+    "tokens trained on (groups with a signal; with KL or entropy in the loss, all admitted ones)"
+)
+
 METRICS: tuple[Metric, ...] = (
     Metric("accuracy", "share", "correct completions among all that were drawn"),
     Metric("format", "share", "completions that follow the grammar"),
@@ -39,23 +43,38 @@ METRICS: tuple[Metric, ...] = (
     Metric("length_correct", "tokens", "mean length of correct completions"),
     Metric("length_wrong", "tokens", "mean length of wrong completions"),
     Metric("truncated", "share", "completions cut off by max_new_tokens"),
-    Metric("loss", "nats", "the loss, over all updates of the step"),
-    Metric("entropy", "nats", "mean entropy of the distributions tokens were drawn from"),
-    Metric("kl", "nats", "mean KL estimate to the reference model, a token"),
-    Metric("clip_low", "share", "tokens whose gradient the lower clip removes"),
-    Metric("clip_high", "share", "tokens whose gradient the upper clip removes"),
-    Metric("ratio", "factor", "mean importance ratio"),
-    Metric("mismatch/logprob", "nats", "mean |log-prob difference| between trainer and sampler"),
-    Metric("mismatch/kl", "nats", "k3 estimate of KL(sampler || trainer)"),
+    Metric("loss", "nats", "the loss, summed over the updates of the step"),
+    Metric("entropy", "nats", f"mean entropy of the distributions of {_TRAINED}"),
+    Metric("kl", "nats", "mean KL estimate to the reference model, a token that is trained on"),
+    Metric("clip_low", "share", f"share of {_TRAINED} whose gradient the lower clip removes"),
+    Metric("clip_high", "share", f"share of {_TRAINED} whose gradient the upper clip removes"),
+    Metric("ratio", "factor", f"mean importance ratio of {_TRAINED}"),
+    Metric(
+        "mismatch/logprob",
+        "nats",
+        f"mean |log-prob difference| between trainer and sampler, of {_TRAINED}",
+    ),
+    Metric("mismatch/kl", "nats", f"k3 estimate of KL(sampler || trainer), of {_TRAINED}"),
     Metric("staleness", "updates", "mean age of the groups: updates since their weights"),
     Metric("grad_norm", "norm", "gradient norm of the last update, before clipping"),
     Metric("lr", "rate", "learning rate of the last update"),
     Metric("silent_steps", "steps", "steps so far in which no group had a signal"),
-    Metric("skipped_steps", "steps", "steps so far in which loss or gradient was not finite"),
+    Metric(
+        "skipped_steps", "steps", "steps so far in which no update had a finite loss and gradient"
+    ),
     Metric("tokens/generated", "tokens", "completion tokens drawn"),
     Metric("tokens/computed", "tokens", "tokens of the update's forward passes"),
     Metric("tokens/unique", "tokens", "the same, each prompt counted once a group"),
-    Metric("curriculum/*", "", "where the curriculum stands; see its own description"),
+    Metric("curriculum/samples_seen", "questions", "asked at least once so far"),
+    Metric("curriculum/epoch", "passes", "times the questions have been gone through before"),
+    Metric("curriculum/position", "questions", "drawn of the present pass"),
+    Metric("curriculum/level", "level", "difficulty of the question drawn last, 0 the easiest"),
+    Metric("curriculum/rung", "name", "rung that questions are drawn from"),
+    Metric("curriculum/rung_solve_rate", "share", "mean solve rate of the rung's last groups"),
+    Metric("curriculum/moves", "moves", "times the rung has changed"),
+    Metric("curriculum/phase", "phase", "which phase it is in, from 0"),
+    Metric("curriculum/pool_*", "questions", "in this pool, 0 the easiest"),
+    Metric("curriculum/*", "its own", "what a curriculum of one's own reports"),
     Metric("token_accuracy", "share", "learnt tokens that were the model's likeliest (sft, dpo)"),
     Metric("preference/accuracy", "share", "pairs whose chosen trace gained on the rejected (dpo)"),
     Metric("preference/*", "nats", "beta x gain in log-prob over the reference (dpo)"),
@@ -104,8 +123,9 @@ _HEAD = (
     "# Metrics",
     "",
     "Every number in `metrics.jsonl`, a row a step. Means are over everything drawn in the step,",
-    "rejected groups included, unless the meaning says otherwise. Two equal runs agree on every",
-    "metric whose kind is `value`, to the bit. This page is made by `scripts/make_metrics_doc.py`.",
+    "rejected groups included, unless the meaning says otherwise; what the updates measure is over",
+    "all updates of the step. Two equal runs agree on every metric whose kind is `value`, to the",
+    "bit. This page is made by `scripts/make_metrics_doc.py`.",
     "",
     "| metric | unit | kind | meaning |",
     "| --- | --- | --- | --- |",

@@ -10,13 +10,12 @@ A rollout can feed several updates: its groups are dealt out like cards, and log
 the first update are computed once for all later ones. With one update they are the very same
 numbers, so no extra pass is made.
 
-On a GPU the largest micro-batch there can be is tried before the first update: a run learns whether
-memory is enough in its first minute, and not when answers have grown to their limit.
+On a GPU the largest micro-batch that the questions can make is tried before the first update: a run
+learns whether memory is enough in its first minute, and not when answers have grown to their limit.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,13 +23,16 @@ import torch
 from observe_r1.config.loss import LossBase
 from observe_r1.config.optimizer import OptimizerConfig, SupervisedOptimizer
 from observe_r1.config.rollout import Sampling
-from observe_r1.errors import ModelError, TrainingError
-from observe_r1.losses import Denominators, LossInputs, Stat, compute_loss, token_coefficients
+from observe_r1.errors import ModelError
+from observe_r1.losses import Denominators, LossInputs, compute_loss, token_coefficients
 from observe_r1.policy.load import Policy
+from observe_r1.policy.prompts import EncodedPrompt
 from observe_r1.policy.weights import whole
 from observe_r1.rollout.mismatch import mismatch_stats
+from observe_r1.train.budget import Budget
 from observe_r1.train.distribute import Processes
 from observe_r1.train.masters import MasterWeights
+from observe_r1.train.outcome import Outcome, merge_outcomes
 from observe_r1.train.reference import Reference, row_logprobs
 from observe_r1.train.rows import (
     CreditRow,
@@ -42,28 +44,7 @@ from observe_r1.train.rows import (
     worst_case,
 )  # fmt: skip
 from observe_r1.train.schedule import learning_rate
-from observe_r1.types import WeightedGroup
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the updates of one step did."""
-
-    stats: dict[str, Stat] = field(default_factory=dict)
-    loss: float = 0.0
-    grad_norm: float = 0.0
-    lr: float = 0.0
-    had_signal: bool = False
-    finite: bool = True
-    tokens_computed: int = 0
-    """Packed tokens of the update's forward passes, prompts repeated by splitting included."""
-    tokens_unique: int = 0
-    """The same without any repetition."""
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, stats: dict[str, Stat]) -> None:
-        for name, stat in stats.items():
-            self.stats[name] = self.stats[name] + stat if name in self.stats else stat
+from observe_r1.types import Sample, WeightedGroup
 
 
 class Optimiser:
@@ -80,8 +61,10 @@ class Optimiser:
         total_updates: int,
         processes: Processes | None = None,
         reference: Reference | None = None,
+        hardest: Sequence[Sample] = (),
     ) -> None:
-        """``reference`` None: where one is needed, the weights as they are now."""
+        """``reference`` None: where one is needed, the weights as they are now. ``hardest``: the
+        questions that take most memory, of all that may come."""
         self.policy = policy
         self.loss = loss
         self.config = optimizer
@@ -89,7 +72,9 @@ class Optimiser:
         self.system_prompt = system_prompt
         self.total_updates = total_updates
         self.processes = processes or Processes()
-        self.budget = policy.config.max_tokens_per_microbatch
+        asked = policy.config.max_tokens_per_microbatch
+        self.budget = Budget(asked, sharded=self.processes.sharded)
+        self.hardest = hardest
         self.num_updates = 0
         self.rehearses = policy.device.type == "cuda"
         """The worst case is still to be tried."""
@@ -115,39 +100,50 @@ class Optimiser:
         """Every update of one rollout."""
         parts = self.config.updates_per_rollout
         outcome = Outcome(had_signal=any(group.has_signal for group in weighted_P))
-        # One that ran out of memory has halved it; all must cut the same rows to share them out.
-        self.budget = min(self.processes.gather_objects(self.budget))
-        hands = [weighted_P[i::parts] for i in range(parts)]
+        self.budget.agree(self.processes)
+        # Without the rejected ones: every update has as many groups, give or take one.
+        admitted_P = [group for group in weighted_P if group.admitted]
+        hands = [admitted_P[i::parts] for i in range(parts)]
         dealt = [self._rows(hand) for hand in hands]
-        dealt[1:] = [self._with_old(rows) for rows in dealt[1:]]
+        if self.rehearses and any(dealt):
+            outcome.notes += self._rehearse([row for rows in dealt for row in rows])
+        dealt = [self._with_logprobs(rows, is_first=not i) for i, rows in enumerate(dealt)]
         for hand, rows in zip(hands, dealt, strict=True):
             denominators = count_denominators(hand, self.sampling.max_new_tokens)
             self._one_update(rows, denominators, outcome)
         return merge_outcomes(self.processes.gather_objects(outcome))
 
+    def state_dict(self) -> dict[str, Any]:
+        """How far it has come; weights and moments are tensors and saved as such."""
+        return {"num_updates": self.num_updates, "budget": self.budget.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.num_updates = state["num_updates"]
+        self.budget.load_state_dict(state["budget"])
+
     def _rows(self, groups: Sequence[WeightedGroup]) -> list[CreditRow]:
         """This process's share; all processes have rows, or none has."""
         need_all = self.loss.kl.coefficient > 0 or self.loss.entropy > 0
         rows = make_rows(
-            groups, lambda s: self.policy.encode(s, self.system_prompt), self.budget,
-            need_all=need_all, most=self.policy.config.max_tokens_per_microbatch,
-        )  # fmt: skip
+            groups, self._encode, self.budget.tokens, need_all=need_all, most=self.budget.asked
+        )
         shares = share_rows(rows, self.processes.count)
         if self.processes.sharded:
             shares = even_out(shares)
-        mine = shares[self.processes.rank] if rows else []
+        return shares[self.processes.rank] if rows else []
+
+    def _encode(self, sample: Sample) -> EncodedPrompt:
+        return self.policy.encode(sample, self.system_prompt)
+
+    def _with_logprobs(self, rows: list[CreditRow], *, is_first: bool) -> list[CreditRow]:
+        """Those of the reference, and for later updates those of the weights as they are now."""
+        rows, temperature = self.budget.cut(rows), self.sampling.temperature
         if self.reference is not None:
-            mine = self.reference.add_to(mine, self.sampling.temperature, self._pass_budget)
-        return mine
-
-    def _with_old(self, rows: list[CreditRow]) -> list[CreditRow]:
-        values = row_logprobs(self.module, rows, self.sampling.temperature, self._pass_budget)
+            rows = self.reference.add_to(rows, temperature, self.budget.of_a_pass)
+        if is_first:
+            return rows
+        values = row_logprobs(self.module, rows, temperature, self.budget.of_a_pass)
         return [row.with_logprobs(old=v) for row, v in zip(rows, values, strict=True)]
-
-    @property
-    def _pass_budget(self) -> int:
-        """Sharded models take one row a pass: every process must make as many passes."""
-        return 1 if self.processes.sharded else self.budget
 
     def _one_update(
         self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
@@ -156,46 +152,51 @@ class Optimiser:
         self.num_updates += 1
         if not self._anyone(bool(rows)):
             return
-        self._accumulate(rows, denominators, outcome)
-        outcome.grad_norm = self._step(outcome.lr)
-        outcome.finite &= math.isfinite(outcome.grad_norm)
+        made = self._accumulate(rows, denominators)
+        outcome.include(made)
+        is_finite = not self._anyone(not math.isfinite(made.loss))
+        outcome.grad_norm = self._step(outcome.lr, is_finite=is_finite)
+        moved = is_finite and math.isfinite(outcome.grad_norm)
+        outcome.num_made += moved
+        outcome.num_skipped += not moved
 
-    def _accumulate(
-        self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
-    ) -> None:
+    def _accumulate(self, rows: list[CreditRow], denominators: Denominators) -> Outcome:
         """Gradients of all micro-batches; where memory runs out, once more with half the budget."""
-        if rows and self.rehearses:
-            rows = self._rehearse(rows, denominators, outcome)
-        if self._fits(rows, denominators, outcome):
-            return
-        outcome.stats.clear()
-        outcome.loss = 0.0
-        rows = self._with_half_the_budget(rows, outcome)
-        if not self._fits(rows, denominators, outcome):
-            raise TrainingError(self._too_much())
+        notes: list[str] = []
+        while True:
+            made = Outcome(notes=notes)
+            if self._fits(self.budget.cut(rows), denominators, made):
+                return made
+            self._forget_gradients()
+            notes.append(self.budget.halve(rows))
 
-    def _rehearse(
-        self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome
-    ) -> list[CreditRow]:
+    def _rehearse(self, rows: list[CreditRow]) -> list[str]:
         """Forward and backward of the worst case, which moves nothing, beside the memory that the
-        optimizer will take; the rows as the budget then has them."""
+        optimizer will take; where that is too much, what is said of halving the budget."""
         self.rehearses = False
         copies = 0 if self.config.type == "sgd" or self.optimizer.state else 2
         reserved = [torch.empty_like(p) for p in self.masters.parameters for _ in range(copies)]
-        for may_halve in (True, False):
+        prompts = [*map(self._encode, self.hardest), *(row.row.prompt for row in rows)]
+        size = max(len(row.row.lengths_G) for row in rows)
+        none = Denominators(num_tokens=1, num_completions=1, max_new_tokens=1)
+        notes: list[str] = []
+        while True:
             worst = worst_case(
-                rows, self.sampling.max_new_tokens, self.policy.end_ids[0], self.budget
-            )
+                prompts, size, self.sampling.max_new_tokens, self.policy.end_ids[0],
+                self.budget.tokens,
+            )  # fmt: skip
+            tried = worst[:1] if self.processes.sharded else worst
             with torch.random.fork_rng():  # the adapters' dropout draws from it
-                enough = self._fits(worst[: self._most_rows], denominators, Outcome())
-            self.module.zero_grad(set_to_none=True)
+                enough = self._fits(tried, none, Outcome())
+            self._forget_gradients()
             if enough:
-                break
-            if not may_halve:
-                raise TrainingError(self._too_much())
-            rows = self._with_half_the_budget(rows, outcome, self._longest_completion(worst))
-        del reserved
-        return rows
+                del reserved
+                return notes
+            notes.append(self.budget.halve(worst))
+
+    def _forget_gradients(self) -> None:
+        self.module.zero_grad(set_to_none=True)
+        self.masters.forget_gradients()
 
     def _fits(self, rows: list[CreditRow], denominators: Denominators, outcome: Outcome) -> bool:
         """All passes; False where memory ran out. What the failed one held is free again then, as
@@ -214,8 +215,9 @@ class Optimiser:
         # Checkpointing and the adapters' dropout work in training mode only; everything else, the
         # sampler above all, reads the same weights without them.
         self.module.train(self._trains_differently)
-        for batch in fill_microbatches(rows, self._pass_budget):
+        for batch in fill_microbatches(rows, self.budget.of_a_pass):
             outcome.loss += self._backward(batch, denominators, outcome)
+            self.masters.add_gradients()
         self.module.eval()
         outcome.tokens_unique += unique_tokens(rows)
 
@@ -269,14 +271,13 @@ class Optimiser:
             reference_N=_joined([r.reference_N for r in batch]),
         )  # fmt: skip
 
-    def _step(self, lr: float) -> float:
+    def _step(self, lr: float, *, is_finite: bool) -> float:
         """Clip, set the learning rate, step; a gradient that is not finite moves nothing."""
-        self.masters.take_gradients()
         trained = self.masters.parameters
         self.processes.average_gradients(trained)
         limit = self.config.grad_clip or math.inf
         norm = float(whole(torch.nn.utils.clip_grad_norm_(trained, limit)))
-        if math.isfinite(norm):
+        if is_finite and math.isfinite(norm):
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
@@ -286,51 +287,6 @@ class Optimiser:
 
     def _anyone(self, mine: bool) -> bool:
         return any(self.processes.gather_objects(mine))
-
-    @property
-    def _most_rows(self) -> int | None:
-        """Of the worst case: sharded models take one row a pass."""
-        return 1 if self.processes.sharded else None
-
-    def _with_half_the_budget(
-        self, rows: list[CreditRow], outcome: Outcome, least: int = 0
-    ) -> list[CreditRow]:
-        """The same rows within half the budget, or within what the longest completion alone needs
-        with its prompt. Sharded models cannot: every process must make as many passes."""
-        asked = self.policy.config.max_tokens_per_microbatch
-        if self.budget < asked or self.processes.sharded:
-            raise TrainingError(self._too_much())
-        self.module.zero_grad(set_to_none=True)
-        self.budget = max(self.budget // 2, least, self._longest_completion(rows))
-        outcome.notes.append(
-            f"Out of memory: micro-batches now hold {self.budget} tokens instead of {asked}."
-        )
-        return [part for row in rows for part in row.split(self.budget)]
-
-    @staticmethod
-    def _longest_completion(rows: Sequence[CreditRow]) -> int:
-        """Tokens of the longest row with a single completion."""
-        return max(r.row.prompt.length + max(r.row.lengths_G) - 1 for r in rows)
-
-    def _too_much(self) -> str:
-        how = ", already halved once" if not self.processes.sharded else ", one row in each"
-        return (
-            f"Out of memory with micro-batches of {self.budget} tokens{how}. Lower "
-            "policy.max_tokens_per_microbatch or sampling.max_new_tokens, switch on "
-            "policy.gradient_checkpointing, or train adapters (policy.lora)."
-        )
-
-
-def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
-    """What all processes did together; norms and rates are the same everywhere."""
-    merged = outcomes[0]
-    for other in outcomes[1:]:
-        merged.add(other.stats)
-        merged.loss += other.loss
-        merged.tokens_computed += other.tokens_computed
-        merged.tokens_unique += other.tokens_unique
-        merged.notes += other.notes
-    return merged
 
 
 def make_optimizer(

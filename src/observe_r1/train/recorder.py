@@ -11,7 +11,7 @@ discarded-N/      held-out measurements (eval/step-000040) of weights that were 
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,12 @@ class Recorder:
         """Go back to what a checkpoint remembers; what came after is set aside, never doubled."""
         if not self.enabled:
             return
-        aside = [row for name in GROWING for row in _cut(self.folder / name, sizes.get(name, 0))]
+        too_long = [n for n in GROWING if _size(self.folder / n) > sizes.get(n, 0)]
+        aside = [row for n in too_long for row in _past(self.folder / n, sizes.get(n, 0))]
         number = 1 + len({path.stem for path in self.folder.glob("discarded-*")})
         append_rows(self.folder / f"discarded-{number}.jsonl", aside)
+        for name in too_long:  # only now: a kill in between sets rows aside twice and loses none
+            os.truncate(self.folder / name, sizes.get(name, 0))
         for measured in self._measured_after(self._last_step()):
             (self.folder / f"discarded-{number}").mkdir(exist_ok=True)
             os.replace(measured, self.folder / f"discarded-{number}" / measured.name)
@@ -106,15 +109,12 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _cut(path: Path, size: int) -> Iterable[dict[str, Any]]:
-    """Take everything past ``size`` off a file and return it as rows that name the file."""
-    if _size(path) <= size:
-        return []
-    with open(path, "rb+") as file:
+def _past(path: Path, size: int) -> Iterator[dict[str, Any]]:
+    """Everything past ``size``, as rows that name the file."""
+    with open(path, "rb") as file:
         file.seek(size)
         tail = file.read()
-        file.truncate(size)
-    return [{"file": path.name, **row} for row in _parse(tail)]
+    yield from ({"file": path.name, **row} for row in _parse(tail))
 
 
 def _parse(tail: bytes) -> Iterator[dict[str, Any]]:

@@ -140,12 +140,11 @@ def fill_microbatches(rows: Sequence[CreditRow], budget: int) -> list[list[Credi
 
 
 def worst_case(
-    rows: Sequence[CreditRow], max_new_tokens: int, token: int, budget: int
+    prompts: Sequence[EncodedPrompt], size: int, max_new_tokens: int, token: int, budget: int
 ) -> list[CreditRow]:
-    """The largest micro-batch that may come of such rows: groups of the longest prompt with all
+    """The largest micro-batch that may come of such prompts: groups of the longest one with all
     completions at the limit, as many as the budget holds. They weigh nothing."""
-    prompt = max((r.row.prompt for r in rows), key=lambda p: p.length)
-    size = max(len(r.row.lengths_G) for r in rows)
+    prompt = max(prompts, key=lambda prompt: prompt.length)
     chosen = next(split_group(prompt.length, [max_new_tokens] * size, budget))
     zeros = (0.0,) * len(chosen)
     worst = CreditRow(

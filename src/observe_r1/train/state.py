@@ -16,7 +16,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class TrainState:
     seconds: float = 0.0
     """Time spent by all parts of this run so far."""
     best: float | None = None
+    """The best measurement so far, made after ``best_step``."""
+    best_step: int | None = None
     health: Health = field(default_factory=Health)
     purse: Purse = field(default_factory=Purse)
 
@@ -66,12 +68,32 @@ class TrainState:
             self.seconds += time.perf_counter() - started
             self.step += 1
 
-    def improves(self, score: float | None) -> bool:
+    def improves(self, step: int, score: float | None) -> bool:
         """Whether this is the best measurement so far, which is then remembered."""
         if score is None or (self.best is not None and score <= self.best):
             return False
-        self.best = score
+        self.best, self.best_step = score, step
         return True
+
+    def name_best(self, run: Path) -> None:
+        """Point ``best`` at the best checkpoint: a run that was killed between the two has not."""
+        if self.best_step is not None and checkpoint_folder(run, self.best_step).exists():
+            point(run, "best", checkpoint_folder(run, self.best_step))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the step, which a checkpoint has in its name, and what is left of a budget."""
+        return {
+            "seconds": self.seconds, "best": self.best, "best_step": self.best_step,
+            "health": asdict(self.health),
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "TrainState":
+        """As a checkpoint has it."""
+        return cls(
+            step=values["step"], seconds=values["seconds"], best=values["best"],
+            best_step=values["best_step"], health=Health(**values["health"]),
+        )  # fmt: skip
 
 
 def checkpoint_folder(run: Path, step: int) -> Path:

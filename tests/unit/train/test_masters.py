@@ -36,6 +36,20 @@ def test_small_steps_add_up_in_bfloat16() -> None:
             assert not torch.equal(pair.master, start)
 
 
+def test_gradients_of_many_passes_add_up_in_float32() -> None:
+    """300 small ones beside a large one: in bfloat16 none of them would be seen."""
+    layer = torch.nn.Linear(4, 4, bias=False).to(torch.bfloat16)
+    masters = MasterWeights(layer)
+    for size in [1.0, *[2.0**-10] * 300]:
+        layer.weight.grad = torch.full((4, 4), size, dtype=torch.bfloat16)
+        masters.add_gradients()
+    assert torch.equal(masters.parameters[0].grad, torch.full((4, 4), 1 + 300 / 1024))
+    assert layer.weight.grad is None
+    layer.weight.grad = torch.ones(4, 4, dtype=torch.bfloat16)
+    masters.take_gradients()
+    assert torch.equal(masters.parameters[0].grad, torch.ones(4, 4))
+
+
 def test_float32_weights_are_their_own_masters() -> None:
     assert not any(pair.is_copied for pair in MasterWeights(fakes.tiny_policy().packed))
 

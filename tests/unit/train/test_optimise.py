@@ -11,6 +11,7 @@ from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.rollout import Sampling
 from observe_r1.errors import ConfigError, TrainingError
 from observe_r1.train import optimise
+from observe_r1.train.budget import Budget
 from observe_r1.train.optimise import Optimiser
 
 SIGNAL = fakes.weighted_group((1.0, 0.0, 0.0), ((20, 30, 40), (50,), (60, 70)), number=1)
@@ -132,7 +133,7 @@ def test_running_out_of_memory_halves_the_budget_once_and_says_so(monkeypatch) -
 
     made.policy.packed.forward = once
     outcome = made.update([SIGNAL, SIGNAL_2])
-    assert made.budget == 2048 and "2048 tokens instead of 4096" in outcome.notes[0]
+    assert made.budget.tokens == 2048 and "2048 tokens instead of 4096" in outcome.notes[0]
     made.policy.packed.forward = forward
     whole = optimiser()
     whole.update([SIGNAL, SIGNAL_2])
@@ -169,7 +170,7 @@ def test_a_group_that_is_too_large_for_the_memory_is_split() -> None:
     made = optimiser(max_tokens_per_microbatch=length + 3)
     failing_above(made, length + 2)
     outcome = made.update([SIGNAL])
-    assert made.budget == length + 2  # half of it would not hold the longest completion
+    assert made.budget.tokens == length + 2  # half of it would not hold the longest completion
     assert f"{length + 2} tokens instead of {length + 3}" in outcome.notes[0]
     assert torch.allclose(weights_of(made), weights_after([SIGNAL]), atol=1e-6, rtol=0)
     again = optimiser(max_tokens_per_microbatch=length + 3)
@@ -180,10 +181,75 @@ def test_a_group_that_is_too_large_for_the_memory_is_split() -> None:
 
 def test_sharded_models_cannot_make_more_passes_than_the_others() -> None:
     made = optimiser()
-    made.processes.sharded = True
+    made.processes.sharded = made.budget.sharded = True
     failing_above(made, 0)
     with pytest.raises(TrainingError, match="one row in each"):
         made.update([SIGNAL])
+
+
+def test_a_budget_that_was_halved_holds_for_all_updates_of_the_rollout() -> None:
+    """A later update's group would not fit as it was cut before; earlier numbers are kept."""
+    length = len(encode_length(SIGNAL))
+    twice = SGD.model_copy(update={"updates_per_rollout": 2, "lr": 0.1})
+    larger = fakes.weighted_group((1.0, 0.0), ((20, 30, 40, 50), (60, 70, 80)), number=1)
+    made = optimiser(optimizer=twice, max_tokens_per_microbatch=length + 5)
+    sizes = failing_above(made, length + 4)
+    made.policy.packed.forward, forward = forward_with_gradient_only(made), made.policy.packed
+    outcome = made.update([SIGNAL, larger])
+    assert forward and made.budget.tokens == length + 3 and len(outcome.notes) == 1
+    assert max(sizes[-2:]) <= length + 3
+    plain = optimiser(optimizer=twice)
+    wanted = plain.update([SIGNAL, larger])
+    assert torch.allclose(weights_of(made), weights_of(plain), atol=1e-6, rtol=0)
+    assert outcome.num_made == 2 and outcome.loss == pytest.approx(wanted.loss, abs=1e-6)
+    assert outcome.stats.keys() == wanted.stats.keys()
+    assert outcome.stats["entropy"].mean == pytest.approx(wanted.stats["entropy"].mean, abs=1e-5)
+
+
+def forward_with_gradient_only(made: Optimiser):
+    """Passes without gradient keep little, so that memory holds them."""
+    limited = made.policy.packed.forward
+    plain = type(made.policy.packed).forward.__get__(made.policy.packed)
+    return lambda *args: limited(*args) if torch.is_grad_enabled() else plain(*args)
+
+
+def test_a_resumed_run_keeps_a_halved_budget_unless_it_asks_for_another() -> None:
+    halved = Budget(8192)
+    halved.tokens = 4096
+    for asked, tokens in ((8192, 4096), (2048, 2048), (16384, 16384)):
+        resumed = Budget(asked)
+        resumed.load_state_dict(halved.state_dict())
+        assert resumed.tokens == tokens
+
+
+def test_rejected_groups_take_no_place_in_an_update() -> None:
+    """Two updates of one group each, and not one of two and an empty one."""
+    twice = SGD.model_copy(update={"updates_per_rollout": 2, "lr": 0.1})
+    rejected = fakes.weighted_group((1.0, 0.0), ((1, 2), (3,)), number=5, admitted=False)
+    mixed = [SIGNAL, rejected, SIGNAL_2, rejected]
+    assert torch.equal(
+        weights_after(mixed, optimizer=twice), weights_after([SIGNAL, SIGNAL_2], optimizer=twice)
+    )
+
+
+def test_one_update_of_several_that_is_not_finite_is_skipped_alone() -> None:
+    broken = fakes.weighted_group((1.0, 0.0), ((20, 30), (50,)), number=1)
+    object.__setattr__(broken, "advantages_G", (math.inf, 0.0))
+    twice = SGD.model_copy(update={"updates_per_rollout": 2, "lr": 0.1})
+    made = optimiser(optimizer=twice)
+    outcome = made.update([broken, SIGNAL])
+    assert (outcome.num_made, outcome.num_skipped, outcome.finite) == (1, 1, True)
+    assert all(torch.isfinite(p).all() for p in made.policy.packed.parameters())
+
+
+def test_the_questions_that_take_most_memory_are_tried_whatever_comes_first() -> None:
+    made = optimiser(max_tokens_per_microbatch=4096)
+    made.rehearses = True
+    made.hardest = [fakes.sample(7, images=3, question="why " * 40)]
+    sizes = failing_above(made, 10**6)
+    made.update([SIGNAL])
+    length = made.policy.encode(made.hardest[0], "count").length
+    assert sizes[0] == 4096 // (length + 3 * 7) * (length + 3 * 7)
 
 
 def test_the_worst_case_is_tried_first_and_moves_nothing() -> None:
@@ -205,7 +271,7 @@ def test_a_worst_case_that_does_not_fit_halves_the_budget_before_the_first_updat
     made.rehearses = True
     failing_above(made, 2 * length)
     outcome = made.update([SIGNAL, SIGNAL_2])
-    assert made.budget == 2 * length and len(outcome.notes) == 1 and outcome.loss != 0.0
+    assert made.budget.tokens == 2 * length and len(outcome.notes) == 1 and outcome.loss != 0.0
     assert torch.allclose(weights_of(made), weights_after([SIGNAL, SIGNAL_2]), atol=1e-6, rtol=0)
     never = optimiser(max_tokens_per_microbatch=4 * length)
     never.rehearses = True
