@@ -38,8 +38,8 @@ class PromptLengths:
         self._of_size = cache(self._picture_tokens)
 
     def at_most(self, sample: Sample, system_prompt: str, enough: int = 0) -> Length | None:
-        """How long the prompt of this sample is at most; None where the family does not say. A text is
-        not taken apart where a token for each of its bytes would still be no more than
+        """How long the prompt of this sample is at most; None where the family does not say. A
+        text is not taken apart where a token for each of its bytes would be no more than
         ``enough``."""
         if sample.images and self._count_pictures is None:
             return None

@@ -18,10 +18,6 @@ class Metric:
     kind: Literal["value", "timing", "memory"] = "value"
 
 
-_TRAINED = (
-    "tokens trained on (groups with a signal; with KL or entropy in the loss, all admitted ones)"
-)
-
 METRICS: tuple[Metric, ...] = (
     Metric("accuracy", "share", "correct completions among all that were drawn"),
     Metric("format", "share", "completions that follow the grammar"),
@@ -44,23 +40,25 @@ METRICS: tuple[Metric, ...] = (
     Metric("length_wrong", "tokens", "mean length of wrong completions"),
     Metric("truncated", "share", "completions cut off by max_new_tokens"),
     Metric("loss", "nats", "the loss, summed over the updates of the step"),
-    Metric("entropy", "nats", f"mean entropy of the distributions of {_TRAINED}"),
+    Metric("entropy", "nats", "mean entropy of the distributions of tokens trained on"),
     Metric("kl", "nats", "mean KL estimate to the reference model, a token that is trained on"),
-    Metric("clip_low", "share", f"share of {_TRAINED} whose gradient the lower clip removes"),
-    Metric("clip_high", "share", f"share of {_TRAINED} whose gradient the upper clip removes"),
-    Metric("ratio", "factor", f"mean importance ratio of {_TRAINED}"),
+    Metric("clip_low", "share", "share of tokens trained on whose gradient the lower clip removes"),
+    Metric(
+        "clip_high", "share", "share of tokens trained on whose gradient the upper clip removes"
+    ),
+    Metric("ratio", "factor", "mean importance ratio of tokens trained on"),
     Metric(
         "mismatch/logprob",
         "nats",
-        f"mean |log-prob difference| between trainer and sampler, of {_TRAINED}",
+        "mean |log-prob difference| of trainer and sampler, of tokens trained on",
     ),
-    Metric("mismatch/kl", "nats", f"k3 estimate of KL(sampler || trainer), of {_TRAINED}"),
+    Metric("mismatch/kl", "nats", "k3 estimate of KL(sampler || trainer), of tokens trained on"),
     Metric("staleness", "updates", "mean age of the groups: updates since their weights"),
     Metric("grad_norm", "norm", "gradient norm of the last update, before clipping"),
     Metric("lr", "rate", "learning rate of the last update"),
     Metric("silent_steps", "steps", "steps so far in which no group had a signal"),
     Metric(
-        "skipped_steps", "steps", "steps so far in which no update had a finite loss and gradient"
+        "skipped_steps", "steps", "steps so far in which no update was finite, loss and gradient"
     ),
     Metric("tokens/generated", "tokens", "completion tokens drawn"),
     Metric("tokens/computed", "tokens", "tokens of the update's forward passes"),
@@ -123,8 +121,9 @@ _HEAD = (
     "# Metrics",
     "",
     "Every number in `metrics.jsonl`, a row a step. Means are over everything drawn in the step,",
-    "rejected groups included, unless the meaning says otherwise; what the updates measure is over",
-    "all updates of the step. Two equal runs agree on every metric whose kind is `value`, to the",
+    "rejected groups included, unless the meaning says otherwise. Tokens trained on are those of",
+    "groups with a signal (with KL or entropy in the loss, of all admitted ones), over all updates",
+    "of the step. Two equal runs agree on every metric whose kind is `value`, to the",
     "bit. This page is made by `scripts/make_metrics_doc.py`.",
     "",
     "| metric | unit | kind | meaning |",

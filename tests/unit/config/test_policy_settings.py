@@ -9,7 +9,9 @@ from observe_r1.errors import ConfigError
 
 @pytest.mark.parametrize("stage", [RLStage, SFTStage, DPOStage])
 def test_no_stage_trains_in_float16(stage) -> None:
-    with pytest.raises(ConfigError, match=r"policy: gradients .* float16 .*policy\.dtype=bfloat16"):
+    with pytest.raises(
+        ConfigError, match=r"policy: gradients .* float16, .*policy\.dtype=bfloat16"
+    ):
         stage.build({"policy": {"dtype": "float16"}}, "test")
     assert PolicyConfig(dtype="float16")  # to be asked with
 
