@@ -1,6 +1,7 @@
 """What differs between model families, asked of the model itself instead of listed by name."""
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,11 @@ from torch import nn
 
 from observe_r1.errors import ModelError
 
-VISION_TOWERS = ("visual", "vision_tower", "vision_model")
-ALIGNERS = ("multi_modal_projector", "connector", "merger", "deepstack_merger_list")
+VISION_TOWERS = ("visual", "vision_tower", "vision_model", "vision_encoder", "audio_tower")
+ALIGNERS = (
+    "multi_modal_projector", "connector", "merger", "deepstack_merger_list", "aligner", "projector",
+    "mm_projector", "vision_projection", "embed_vision", "embed_audio",
+)  # fmt: skip
 LANGUAGE_MODELS = ("language_model", "text_model")
 TESTED = frozenset(
     ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava", "internvl", "idefics3", "smolvlm"]
@@ -130,15 +134,37 @@ def output_head(model: Any) -> nn.Module:
 
 
 def freeze_parts(model: nn.Module, *, vision: bool, aligner: bool, language: bool) -> None:
-    """Switch off the gradients of the parts asked for; the output head belongs to the language."""
-    for name, parameter in model.named_parameters():
-        part = part_of(name)
-        if {"vision": vision, "aligner": aligner, "language": language}[part]:
+    """Switch off the gradients of the parts asked for; one that the model lacks is refused."""
+    asked = {"vision": vision, "aligner": aligner, "language": language}
+    found = set()
+    for parameter, part in parameters_by_part(model):
+        found.add(part)
+        if asked[part]:
             parameter.requires_grad_(False)
+    if lacking := [part for part, freeze in asked.items() if freeze and part not in found]:
+        raise ModelError(
+            f"policy.freeze_{lacking[0]} is true, but {type(base_model(model)).__name__} has no "
+            f"part that is known as its {lacking[0]}. Leave it out; freeze_vision covers whatever "
+            "is neither language model nor a known aligner."
+        )
+
+
+def parameters_by_part(model: nn.Module) -> Iterator[tuple[nn.Parameter, str]]:
+    """Each parameter with ``vision``, ``aligner`` or ``language``. Language is what the stack of
+    text layers and the output head hold, whatever their names are."""
+    heads = (language_model(model), output_head(model))
+    language = {id(parameter) for head in heads for parameter in head.parameters()}
+    for name, parameter in model.named_parameters():
+        by_name = part_of(name)
+        if id(parameter) in language:
+            yield parameter, "language"
+        else:
+            yield parameter, by_name if by_name != "language" else "vision"
 
 
 def part_of(parameter_name: str) -> str:
-    """``vision``, ``aligner`` or ``language``. Mergers sit inside some vision towers."""
+    """The part that a name speaks of, for weights in files. Mergers sit inside some vision
+    towers."""
     words = parameter_name.split(".")
     if any(word in ALIGNERS for word in words):
         return "aligner"
@@ -147,7 +173,7 @@ def part_of(parameter_name: str) -> str:
 
 def is_frozen(model: nn.Module, *parts: str) -> bool:
     """Whether no parameter of these parts is trained."""
-    return not any(p.requires_grad for n, p in model.named_parameters() if part_of(n) in parts)
+    return not any(p.requires_grad for p, part in parameters_by_part(model) if part in parts)
 
 
 def end_token_ids(model: Any, processor: Any) -> tuple[int, ...]:

@@ -15,10 +15,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from observe_r1.policy.family import Family, inner_model, output_head, part_of
+from observe_r1.policy.family import Family, inner_model, output_head, parameters_by_part
 from observe_r1.policy.logprobs import chunked_logprobs, scaled_logprobs
 from observe_r1.policy.pack import JoinedRows, PackedRow, join_rows
 from observe_r1.policy.pieces import piece_masks
+from observe_r1.policy.prompts import can_merge_vision
 from observe_r1.policy.self_check import separate_states
 from observe_r1.policy.vision import VisionInputs
 
@@ -79,12 +80,14 @@ class PackedPolicy(nn.Module):
         )
 
     def passes(self, rows: Sequence[PackedRow]) -> list[Sequence[PackedRow]]:
-        """Which rows go through the model together: all of them, unless it is not known how this
-        family's images of several prompts become one input."""
-        with_images = sum(bool(row.prompt.vision) for row in rows)
-        if self.separate or (with_images > 1 and not self.family.merges_images):
-            return [[row] for row in rows]
-        return [rows]
+        """Which rows go through the model together: all of them, unless the images of their
+        prompts cannot be one input, or it is not known how this family's would be."""
+        with_images = [row.prompt for row in rows if row.prompt.vision]
+        merges = len(with_images) < 2 or (
+            self.family.merges_images
+            and (self.vision.keeps_features or can_merge_vision(with_images))
+        )
+        return [[row] for row in rows] if self.separate or not merges else [rows]
 
     def states(self, rows: Sequence[PackedRow], cache: Any = None) -> tuple[Tensor, JoinedRows]:
         """[S, H] the last hidden states of rows that go through the model together."""
@@ -129,8 +132,12 @@ class PackedPolicy(nn.Module):
         return joined, block_masks(joined, self.family, device)
 
     def _zero_times_vision(self) -> Tensor:
-        parts = [p.sum() for n, p in self.named_parameters() if part_of(n) != "language"]
-        return 0.0 * torch.stack(parts).sum()
+        trained = [
+            parameter.sum()
+            for parameter, part in parameters_by_part(self.model)
+            if part != "language" and parameter.requires_grad
+        ]
+        return 0.0 * torch.stack(trained).sum() if trained else self.suppressed.new_zeros(())
 
     def _media_types(self, blocks: Tensor) -> dict[str, Tensor]:
         """Which tokens are of images, for the families that ask for it by this name."""

@@ -215,8 +215,11 @@ def choose_kernel(attention: str, device: torch.device) -> Kernel:
 
 def replica(policy: Policy) -> Policy:
     """A copy to sample from while the original is sharded over processes. Prompts are encoded once
-    for both."""
-    return replace(policy, packed=copy.deepcopy(policy.packed).requires_grad_(False))
+    for both, and so are images that are kept, by the copy, whose weights are whole."""
+    copied = copy.deepcopy(policy.packed).requires_grad_(False)
+    if policy.packed.vision.keeps_features:
+        policy.packed.vision = copied.vision
+    return replace(policy, packed=copied)
 
 
 def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:

@@ -256,5 +256,21 @@ def merge_vision(prompts: list[EncodedPrompt]) -> dict[str, Tensor]:
     with_images = [p.vision for p in prompts if p.vision]
     if not with_images:
         return {}
-    nested = with_images[0]["pixel_values"].dim() == 5
-    return {k: torch.cat([v[k] for v in with_images], int(nested)) for k in with_images[0]}
+    axis = _axis(with_images[0])
+    return {k: torch.cat([v[k] for v in with_images], axis) for k in with_images[0]}
+
+
+def can_merge_vision(prompts: Sequence[EncodedPrompt]) -> bool:
+    """Whether their images have the same height and width where these are axes of the input."""
+    first = prompts[0].vision
+    axis = _axis(first)
+
+    def shapes(vision: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        return {k: (*v.shape[:axis], *v.shape[axis + 1 :]) for k, v in vision.items()}
+
+    return all(shapes(prompt.vision) == shapes(first) for prompt in prompts[1:])
+
+
+def _axis(vision: Mapping[str, Tensor]) -> int:
+    """Along which images lie behind one another."""
+    return int(vision["pixel_values"].dim() == 5)

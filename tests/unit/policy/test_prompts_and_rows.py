@@ -12,7 +12,13 @@ from tokenizers.processors import TemplateProcessing
 import fakes
 from observe_r1.errors import ConfigError, DataError, ModelError
 from observe_r1.policy import load, prompts
-from observe_r1.policy.family import describe, part_of
+from observe_r1.policy.family import (
+    describe,
+    freeze_parts,
+    is_frozen,
+    parameters_by_part,
+    part_of,
+)
 from observe_r1.policy.lengths import PromptLengths
 from observe_r1.policy.load import (
     check_dtype,
@@ -25,7 +31,14 @@ from observe_r1.policy.load import (
 )
 from observe_r1.policy.pack import pack_group, split_group
 from observe_r1.policy.pieces import bundled, piece_masks
-from observe_r1.policy.prompts import PromptEncoder, chat_messages, image_blocks, open_image
+from observe_r1.policy.prompts import (
+    EncodedPrompt,
+    PromptEncoder,
+    can_merge_vision,
+    chat_messages,
+    image_blocks,
+    open_image,
+)
 from observe_r1.policy.self_check import packing_is_exact
 from observe_r1.recipes.machine import Machine
 
@@ -177,6 +190,37 @@ def test_parts_of_a_model_are_told_by_name() -> None:
     assert part_of("model.multi_modal_projector.linear_1.weight") == "aligner"
     assert part_of("base_model.model.model.language_model.layers.0.q.lora_A.weight") == "language"
     assert part_of("lm_head.weight") == "language"
+
+
+def test_what_is_not_of_the_language_model_is_vision_whatever_its_name() -> None:
+    """Names that no list knows would else be trained, or not, unasked."""
+    policy = fakes.tiny_policy()
+    inner = policy.model.model
+    inner.sehturm = inner.visual
+    del inner.visual
+    parts = {part for _, part in parameters_by_part(policy.model)}
+    assert parts == {"vision", "aligner", "language"}
+    assert not is_frozen(policy.model, "vision")
+    freeze_parts(policy.model, vision=True, aligner=False, language=False)
+    assert is_frozen(policy.model, "vision") and not is_frozen(policy.model, "aligner", "language")
+    inner.sehturm.merger.requires_grad_(True)
+    inner.sehturm.bridge = inner.sehturm.merger
+    del inner.sehturm.merger
+    with pytest.raises(ModelError, match=r"policy\.freeze_aligner is true, but .* has no part"):
+        freeze_parts(policy.model, vision=False, aligner=True, language=False)
+
+
+def test_images_of_unequal_shapes_are_not_one_input() -> None:
+    def prompt(*shape: int) -> EncodedPrompt:
+        one = torch.zeros(1, dtype=torch.long)
+        return EncodedPrompt(
+            ids_L=one, positions=one[None], blocks_L=one, vision={"pixel_values": torch.ones(shape)}
+        )
+
+    assert can_merge_vision([prompt(1, 3, 56, 56), prompt(2, 3, 56, 56)])
+    assert not can_merge_vision([prompt(1, 3, 56, 56), prompt(1, 3, 56, 84)])
+    assert can_merge_vision([prompt(1, 4, 3, 56, 56), prompt(1, 1, 3, 56, 56)])
+    assert can_merge_vision([prompt(64, 1176), prompt(16, 1176)])
 
 
 def test_a_family_is_described_by_its_own_model(policy) -> None:
