@@ -53,6 +53,10 @@ class PolicyConfig(Config):
     gradient_checkpointing: bool = False
     """Compute activations twice, keep them once: less memory, a third more time."""
 
+    checkpoint_every: int = Field(default=1, ge=1)
+    """With ``gradient_checkpointing``: only every so many layers are computed again, the others
+    keep their activations. 2 takes half of the time back, where memory has room."""
+
     compile_layers: bool = False
     """Compile norms and MLPs of all layers (CUDA only): faster steps, a first one that takes a
     minute or more. Not yet measured on a GPU."""

@@ -59,21 +59,22 @@ class LossInputs:
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A mean that can be added up over micro-batches and processes."""
+    """A mean that can be added up over micro-batches and processes. The sum stays on its device
+    until it is read: a GPU that is asked for a number must first do all it was told to."""
 
-    total: float
+    total: Tensor | float
     count: float
 
     @classmethod
     def mean(cls, values: Tensor) -> Self:
-        return cls(float(values.sum()), values.numel())
+        return cls(values.detach().sum().double(), values.numel())
 
     def __add__(self, other: "Stat") -> "Stat":
         return Stat(self.total + other.total, self.count + other.count)
 
     @property
     def value(self) -> float:
-        return self.total / self.count if self.count else 0.0
+        return float(self.total) / self.count if self.count else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,9 +11,10 @@ memory is laid out for few shapes.
 For a GPU: on a CPU FlexAttention has no backward pass.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,16 @@ from observe_r1.policy.pack import JoinedRows
 BLOCK = 128
 """Tokens along each side of FlexAttention's blocks."""
 
+ENOUGH = 160 * 1024
+"""Bytes of shared memory a block of threads may have, from which on PyTorch's own tiles fit."""
+SMALL_TILES = {
+    "fwd_BLOCK_M": 32, "fwd_BLOCK_N": 32, "fwd_num_stages": 1, "bwd_BLOCK_M1": 32,
+    "bwd_BLOCK_N1": 32, "bwd_BLOCK_M2": 32, "bwd_BLOCK_N2": 32, "bwd_num_stages": 1,
+}  # fmt: skip
+"""For GPUs of 24 to 48 GB, which have less."""
+
+logger = logging.getLogger(__name__)
+
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -35,32 +46,40 @@ class BlockLayout:
     """One call over all rows."""
 
     mask: BlockMask
+    options: Mapping[str, int] | None = None
+    """How large the kernel's tiles are; None: as PyTorch chooses."""
 
     def attend(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, **settings: Any
     ) -> Tensor:
-        return flex_attention_forward(module, query, key, value, self.mask, **settings)[0]
+        # Alike in every pass, whether a cache has laid keys out or not: one version of the kernel.
+        key, value = key.contiguous(), value.contiguous()
+        return flex_attention_forward(
+            module, query, key, value, self.mask, kernel_options=self.options, **settings
+        )[0]
 
 
 def bucket(length: int) -> int:
-    """The next of few lengths, all multiples of a block.
+    """The next of few lengths, all multiples of a block, and never a single block: a kernel would
+    be compiled for that one alone.
 
-    Example: 100 → 128, 8000 → 8064, 9000 → 9216, 20000 → 20480
+    Example: 100 → 256, 8000 → 8064, 9000 → 9216, 20000 → 20480
     """
     step = max(BLOCK, 2 ** (length.bit_length() - 6))
-    return -(-length // step) * step
+    return max(2 * BLOCK, -(-length // step) * step)
 
 
 def block_masks(
-    joined: JoinedRows, family: Family, device: torch.device
-) -> Tensor | dict[str, Tensor]:
+    joined: JoinedRows, family: Family, device: torch.device,
+    options: Mapping[str, int] | None = None,
+) -> Tensor | dict[str, Tensor]:  # fmt: skip
     """The placeholder for these rows, or one for each kind of layer."""
     length = len(joined.ids_S)
 
     def mask(window: int | None) -> Tensor:
         sees = mask_mod(joined, family, window, device)
         blocks = create_block_mask(sees, None, None, length, length, device=device)
-        return placeholder(BlockLayout(blocks), length, length, device)
+        return placeholder(BlockLayout(blocks, options), length, length, device)
 
     return by_kind_of_layer(family, mask)
 
@@ -81,3 +100,51 @@ def mask_mod(
         return seen & (row[q] == row[k])
 
     return sees
+
+
+Kernel = Literal["pieces", "blocks"]
+Try = Callable[[Mapping[str, int] | None], None]
+
+
+def settle_kernel(
+    width: int, dtype: torch.dtype, device: torch.device, attempt: Try | None = None
+) -> tuple[Kernel, Mapping[str, int] | None]:
+    """Whether this GPU has room for FlexAttention's kernels at this width of a head, and with which
+    tiles. Where it may not, they are tried: otherwise the first update would end in an error of the
+    compiler's."""
+    room = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+    if room >= ENOUGH:
+        return "blocks", None
+    attempt = attempt or (lambda options: attend_once(width, dtype, device, options))
+    problem = None
+    for options in (None, SMALL_TILES):
+        try:
+            attempt(options)
+            return "blocks", options
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # the compiler's own kinds, which change their names
+            problem = error
+    logger.warning(
+        "FlexAttention cannot be computed on this GPU with heads of %d numbers (%s), so packed "
+        "rows are computed in pieces: slower, and the same.",
+        width, str(problem).splitlines()[0] if str(problem) else type(problem).__name__,
+    )  # fmt: skip
+    return "pieces", None
+
+
+def attend_once(
+    width: int, dtype: torch.dtype, device: torch.device, options: Mapping[str, int] | None
+) -> None:
+    """Forward and backward of a short text, as a model would call it."""
+
+    def states(heads: int) -> Tensor:
+        shape = (1, heads, 2 * BLOCK, width)
+        return torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
+
+    def sees(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        return q >= k
+
+    blocks = create_block_mask(sees, None, None, 2 * BLOCK, 2 * BLOCK, device=device)
+    layout = BlockLayout(blocks, options)
+    layout.attend(nn.Identity(), states(2), states(1), states(1)).sum().backward()

@@ -43,6 +43,8 @@ class Family:
     takes_encoded_images: bool
     """Whether forward takes encoded images instead of pixels."""
     num_vocabulary: int
+    head_width: int
+    """Numbers of one attention head."""
     is_tested: bool
     """Whether packed rows of this model type are known to be exact; others are checked once."""
 
@@ -74,6 +76,7 @@ def describe(model: nn.Module) -> Family:
         media_type_name=names[0] if names else None,
         takes_encoded_images="mm_encoder_outputs" in accepts,
         num_vocabulary=text.vocab_size,
+        head_width=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
         is_tested=config.model_type in TESTED,
     )
 

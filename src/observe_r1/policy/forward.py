@@ -8,7 +8,7 @@ All rows of a call are one sequence for the model, so its layers run once howeve
 are, and every image is encoded in the same pass of the vision tower.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,13 +43,15 @@ class PackedPolicy(nn.Module):
     suppressed: Tensor
 
     def __init__(
-        self, model: nn.Module, family: Family, *, chunk: int = 1024, kernel: Kernel = "pieces"
-    ) -> None:
+        self, model: nn.Module, family: Family, *, chunk: int = 1024, kernel: Kernel = "pieces",
+        kernel_options: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.model = model
         self.family = family
         self.chunk = chunk
         self.kernel: Kernel = kernel
+        self.kernel_options = kernel_options
         self.vision = VisionInputs(model, family)
         self.touches_all = False
         """Give every trained parameter a gradient, be it zero, in every pass: what FSDP2 needs."""
@@ -129,7 +131,7 @@ class PackedPolicy(nn.Module):
         from observe_r1.policy.blocks import block_masks, bucket
 
         joined = join_rows(rows, bucket(sum(row.length for row in rows)))
-        return joined, block_masks(joined, self.family, device)
+        return joined, block_masks(joined, self.family, device, self.kernel_options)
 
     def _zero_times_vision(self) -> Tensor:
         trained = [

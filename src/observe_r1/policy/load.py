@@ -1,10 +1,11 @@
 """A name or folder → model and processor, ready to train."""
 
 import copy
+import inspect
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from observe_r1.config.policy import LoRA, PolicyConfig
 from observe_r1.errors import ModelError
 from observe_r1.policy import attention
 from observe_r1.policy.compiled import compile_layers
+from observe_r1.policy.cuda import settle_cuda
 from observe_r1.policy.family import (
     LANGUAGE_MODELS,
     Family,
@@ -29,10 +31,13 @@ from observe_r1.policy.family import (
 from observe_r1.policy.forward import Kernel, PackedPolicy
 from observe_r1.policy.patches import multiply_patches
 from observe_r1.policy.prompts import PromptEncoder
+from observe_r1.policy.widths import pad_widths
 from observe_r1.policy.windows import batch_windows
 from observe_r1.recipes.machine import detect_machine
 
 TINY = "tiny"
+NARROWEST = 16
+"""Width of a head that FlexAttention's kernels take."""
 SMALL = 4_000_000
 """Parameters below which a second thread makes a step longer: the built-in model has half of it."""
 
@@ -162,6 +167,8 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
     language_model(model).set_attn_implementation(attention.NAME)
     batch_windows(model)
     multiply_patches(model)
+    if next(model.parameters()).device.type == "cuda" and model.dtype != torch.float32:
+        pad_widths(model)
     freeze_parts(
         model,
         vision=config.freeze_vision,
@@ -169,16 +176,17 @@ def make_policy(model: Any, processor: Any, config: PolicyConfig, *, source: str
         language=config.freeze_language,
     )
     if config.gradient_checkpointing:
-        enable_checkpointing(model)
+        enable_checkpointing(model, config.checkpoint_every)
     if config.lora is not None:
         model = add_lora(model, config.lora)
     device = next(model.parameters()).device
+    settle_cuda(device)
     if config.compile_layers:
         check_compiling(device)
         compile_layers(model)
-    kernel = choose_kernel(config.attention, device)
+    kernel, options = choose_kernel(config.attention, device, family.head_width, model.dtype)
     chunk = config.chunk_tokens(family.num_vocabulary)
-    packed = PackedPolicy(model, family, chunk=chunk, kernel=kernel)
+    packed = PackedPolicy(model, family, chunk=chunk, kernel=kernel, kernel_options=options)
     packed.to(device)
     packed.eval()  # dropout stays off: sampler and trainer must agree
     return Policy(
@@ -201,16 +209,21 @@ def check_compiling(device: torch.device) -> None:
         )
 
 
-def choose_kernel(attention: str, device: torch.device) -> Kernel:
-    """What computes packed rows on this device."""
+def choose_kernel(
+    attention: str, device: torch.device, head_width: int, dtype: torch.dtype
+) -> tuple[Kernel, Mapping[str, int] | None]:
+    """What computes packed rows on this device, and with which tiles; FlexAttention has no narrow
+    heads."""
     if attention == "blocks" and device.type == "cpu":
         raise ModelError(
             "policy.attention is blocks, but FlexAttention has no backward pass on a CPU. Set it "
             "to auto or pieces, or train on a GPU."
         )
-    if attention == "pieces" or device.type != "cuda":
-        return "pieces"
-    return "blocks"
+    if attention == "pieces" or device.type != "cuda" or head_width < NARROWEST:
+        return "pieces", None
+    from observe_r1.policy.blocks import settle_kernel
+
+    return settle_kernel(head_width, dtype, device)
 
 
 def replica(policy: Policy) -> Policy:
@@ -235,7 +248,8 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
         task_type="CAUSAL_LM",
     )
     with _quiet_renames():
-        return get_peft_model(model, settings)
+        # In the model's own precision; the optimizer moves float32 copies of them anyway.
+        return get_peft_model(model, settings, autocast_adapter_dtype=False)
 
 
 @contextmanager
@@ -248,10 +262,20 @@ def _quiet_renames() -> Iterator[None]:
         yield
 
 
-def enable_checkpointing(model: Any) -> None:
-    """Transformers has renamed its switch."""
+def enable_checkpointing(model: Any, every: int = 1) -> None:
+    """Of every ``every``-th layer. Transformers has renamed its switch, and knows of numbers since
+    then."""
     newer = getattr(model, "activation_checkpointing_enable", None)
-    (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
+    switch = newer or model.gradient_checkpointing_enable
+    if every == 1:
+        switch({"use_reentrant": False})
+    elif "every_n_layers" in inspect.signature(switch).parameters:
+        switch({"use_reentrant": False}, every_n_layers=every)
+    else:
+        raise ModelError(
+            f"policy.checkpoint_every is {every}, which this Transformers cannot do. Leave it out, "
+            "or install 5.23 or newer."
+        )
 
 
 def save_model(

@@ -56,6 +56,11 @@ class EncodedPrompt:
         return int(self.blocks_L.max()) + 1
 
     @property
+    def num_visual(self) -> int:
+        """Tokens of images."""
+        return int((self.blocks_L >= 0).sum())
+
+    @property
     def next_position(self) -> int:
         """Where every completion begins: one past the largest position of the prompt."""
         return int(self.positions.max()) + 1
@@ -190,7 +195,11 @@ class PromptEncoder:
     def from_inputs(self, prepared: Mapping[str, Any]) -> EncodedPrompt:
         """From what a processor returns for one prompt."""
         ids_L = prepared["input_ids"][0]
-        vision = {k: v for k, v in prepared.items() if k in self.family.vision_inputs}
+        vision = {
+            k: v.to(self.model.dtype) if v.is_floating_point() else v  # as towers read them
+            for k, v in prepared.items()
+            if k in self.family.vision_inputs
+        }
         if "pixel_values" not in vision:
             vision = {}
         is_image = ids_L == self.family.image_token_id

@@ -191,7 +191,7 @@ def sequences_with_room(policy: Policy, sampling: Sampling) -> int:
         return sys.maxsize
     config = policy.model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = policy.family.head_width
     numbers = 2 * config.num_hidden_layers * heads * width * sampling.max_new_tokens
     return max(1, int(SHARE_FOR_COMPLETIONS * free / (numbers * policy.model.dtype.itemsize)))
 

@@ -166,15 +166,24 @@ def common_arguments(stage: SFTStage | DPOStage, plan: Plan, scratch: Path) -> d
     }
 
 
+def on_one_device(arguments: Any) -> Any:
+    """Transformers would spread the batches of one process over all GPUs it sees; ours are made for
+    one device, and many are what a launcher is for."""
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
 def span_trainer(
     policy: Policy, stage: SFTStage, plan: Plan, scratch: Path, *, collate: Collate,
     on_step: OnStep,
 ) -> SpanTrainer:  # fmt: skip
     """A trainer that is ready to start."""
-    arguments = SFTConfig(
-        **common_arguments(stage, plan, scratch),
-        dataset_kwargs={"skip_prepare_dataset": True},
-        shuffle_dataset=False,
+    arguments = on_one_device(
+        SFTConfig(
+            **common_arguments(stage, plan, scratch),
+            dataset_kwargs={"skip_prepare_dataset": True},
+            shuffle_dataset=False,
+        )
     )
     trainer = SpanTrainer(
         model=policy.model,
@@ -196,12 +205,14 @@ def pair_trainer(
 ) -> PairTrainer:  # fmt: skip
     """A trainer that is ready to start; the reference's log-probs have been computed."""
     mixed = stage.sft_weight > 0
-    arguments = DPOConfig(
-        **common_arguments(stage, plan, scratch),
-        beta=stage.beta,
-        loss_type=[stage.loss, "sft"] if mixed else [stage.loss],
-        loss_weights=[1.0, stage.sft_weight] if mixed else None,
-        precompute_ref_log_probs=True,
+    arguments = on_one_device(
+        DPOConfig(
+            **common_arguments(stage, plan, scratch),
+            beta=stage.beta,
+            loss_type=[stage.loss, "sft"] if mixed else [stage.loss],
+            loss_weights=[1.0, stage.sft_weight] if mixed else None,
+            precompute_ref_log_probs=True,
+        )
     )
     trainer = PairTrainer(
         model=policy.model,

@@ -166,6 +166,7 @@ class Optimiser:
         while True:
             made = Outcome(notes=notes)
             if self._fits(self.budget.cut(rows), denominators, made):
+                made.settle()
                 return made
             self._forget_gradients()
             notes.append(self.budget.halve(rows))
@@ -174,25 +175,37 @@ class Optimiser:
         """Forward and backward of the worst case, which moves nothing, beside the memory that the
         optimizer will take; where that is too much, what is said of halving the budget."""
         self.rehearses = False
-        copies = 0 if self.config.type == "sgd" or self.optimizer.state else 2
-        reserved = [torch.empty_like(p) for p in self.masters.parameters for _ in range(copies)]
+        moments = 0 if self.config.type == "sgd" or self.optimizer.state else 2
+        reserved = [
+            torch.empty_like(pair.master)
+            for pair in self.masters
+            for _ in range(moments + pair.is_copied)  # and the sum of gradients so far
+        ]
         prompts = [*map(self._encode, self.hardest), *(row.row.prompt for row in rows)]
+        hardest = {max(prompts, key=by) for by in (lambda p: p.length, lambda p: p.num_visual)}
         size = max(len(row.row.lengths_G) for row in rows)
         none = Denominators(num_tokens=1, num_completions=1, max_new_tokens=1)
         notes: list[str] = []
         while True:
-            worst = worst_case(
-                prompts, size, self.sampling.max_new_tokens, self.policy.end_ids[0],
-                self.budget.tokens,
-            )  # fmt: skip
-            tried = worst[:1] if self.processes.sharded else worst
-            with torch.random.fork_rng():  # the adapters' dropout draws from it
-                enough = self._fits(tried, none, Outcome())
-            self._forget_gradients()
-            if enough:
+            for prompt in hardest:
+                worst = worst_case(
+                    prompt, size, self.sampling.max_new_tokens, self.policy.end_ids[0],
+                    self.budget.tokens,
+                )  # fmt: skip
+                with torch.random.fork_rng(self._devices):  # the adapters' dropout draws from it
+                    tried = worst[:1] if self.processes.sharded else worst
+                    enough = self._fits(tried, none, Outcome())
+                self._forget_gradients()
+                if not enough:
+                    break
+            else:
                 del reserved
                 return notes
             notes.append(self.budget.halve(worst))
+
+    @property
+    def _devices(self) -> list[torch.device]:
+        return [self.policy.device] if self.policy.device.type == "cuda" else []
 
     def _forget_gradients(self) -> None:
         self.module.zero_grad(set_to_none=True)
@@ -223,8 +236,8 @@ class Optimiser:
 
     def _backward(
         self, batch: list[CreditRow], denominators: Denominators, outcome: Outcome
-    ) -> float:
-        """Forward and backward of one micro-batch."""
+    ) -> torch.Tensor | float:
+        """Forward and backward of one micro-batch; its loss."""
         output = self.module(
             [r.row for r in batch], self.sampling.temperature, self.loss.entropy > 0
         )
@@ -243,17 +256,17 @@ class Optimiser:
                 else inputs.old_logprobs_N
             )
             outcome.add(mismatch_stats(trainer, inputs.sampler_logprobs_N))
-        return float(result.loss.detach())
+        return result.loss.detach().double()
 
     def _inputs(
         self, batch: list[CreditRow], output: Any, denominators: Denominators
     ) -> LossInputs:
         device = output.logprobs_N.device
         lengths = [n for r in batch for n in r.row.lengths_G]
-        sizes = torch.tensor(lengths, device=device)
+        sizes = torch.tensor(lengths)
 
         def per_token(values: Sequence[float]) -> torch.Tensor:
-            return torch.tensor(values, device=device).repeat_interleave(sizes)
+            return torch.tensor(values).repeat_interleave(sizes).to(device)  # nothing to wait for
 
         weights = [w for r in batch for w in r.weights_G]
         coefficients = token_coefficients(lengths, weights, denominators, self.loss.reduction)
@@ -262,7 +275,7 @@ class Optimiser:
             old_logprobs_N=_joined([r.old_N for r in batch]),
             advantages_N=per_token([a for r in batch for a in r.advantages_G]),
             coefficients_N=per_token(coefficients),
-            completion_N=torch.arange(len(lengths), device=device).repeat_interleave(sizes),
+            completion_N=torch.arange(len(lengths)).repeat_interleave(sizes).to(device),
             entropy_N=output.entropy_N,
             sampler_logprobs_N=_joined(
                 [None if r.sampler_N is None else torch.tensor(r.sampler_N, device=device)

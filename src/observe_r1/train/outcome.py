@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
+from torch import Tensor
+
 from observe_r1.losses import Stat
 
 
@@ -16,7 +19,7 @@ class Outcome:
     """
 
     stats: dict[str, Stat] = field(default_factory=dict)
-    loss: float = 0.0
+    loss: Tensor | float = 0.0
     grad_norm: float = 0.0
     lr: float = 0.0
     had_signal: bool = False
@@ -38,6 +41,15 @@ class Outcome:
     def add(self, stats: dict[str, Stat]) -> None:
         for name, stat in stats.items():
             self.stats[name] = self.stats[name] + stat if name in self.stats else stat
+
+    def settle(self) -> None:
+        """Read what is still on a device, all of it at once."""
+        names = list(self.stats)
+        totals = [torch.as_tensor(self.stats[n].total, dtype=torch.float64) for n in names]
+        values = torch.stack([torch.as_tensor(self.loss, dtype=torch.float64), *totals]).tolist()
+        self.loss = values[0]
+        for name, total in zip(names, values[1:], strict=True):
+            self.stats[name] = Stat(total, self.stats[name].count)
 
     def include(self, other: "Outcome") -> None:
         """Add up what another update, or another process, has computed."""

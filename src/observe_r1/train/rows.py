@@ -140,11 +140,10 @@ def fill_microbatches(rows: Sequence[CreditRow], budget: int) -> list[list[Credi
 
 
 def worst_case(
-    prompts: Sequence[EncodedPrompt], size: int, max_new_tokens: int, token: int, budget: int
+    prompt: EncodedPrompt, size: int, max_new_tokens: int, token: int, budget: int
 ) -> list[CreditRow]:
-    """The largest micro-batch that may come of such prompts: groups of the longest one with all
-    completions at the limit, as many as the budget holds. They weigh nothing."""
-    prompt = max(prompts, key=lambda prompt: prompt.length)
+    """The largest micro-batch that may come of a prompt: groups with all completions at the limit,
+    as many as the budget holds. They weigh nothing."""
     chosen = next(split_group(prompt.length, [max_new_tokens] * size, budget))
     zeros = (0.0,) * len(chosen)
     worst = CreditRow(

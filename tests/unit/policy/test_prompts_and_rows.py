@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -243,8 +244,6 @@ def test_the_self_check_tells_exact_packing_from_wrong(policy, monkeypatch) -> N
 
 
 def test_a_model_without_a_chat_template_is_refused() -> None:
-    from types import SimpleNamespace
-
     with pytest.raises(ModelError, match="no chat template"):
         make_policy(
             fakes.tiny_model(), SimpleNamespace(chat_template=None, tokenizer=None),
@@ -282,12 +281,17 @@ def test_a_small_model_on_a_cpu_is_computed_by_one_thread(monkeypatch) -> None:
         torch.set_num_threads(before)
 
 
-def test_blocks_are_for_gpus_and_chosen_there() -> None:
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [choose_kernel("auto", device) for device in (cpu, gpu)] == ["pieces", "blocks"]
-    assert choose_kernel("pieces", gpu) == "pieces"
+def test_blocks_are_for_gpus_and_chosen_there(monkeypatch) -> None:
+    cpu, gpu, width = torch.device("cpu"), torch.device("cuda"), (128, torch.bfloat16)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties",
+        lambda device: SimpleNamespace(shared_memory_per_block_optin=227 * 1024),
+    )  # fmt: skip
+    found = [choose_kernel("auto", device, *width) for device in (cpu, gpu)]
+    assert found == [("pieces", None), ("blocks", None)]
+    assert choose_kernel("pieces", gpu, *width) == ("pieces", None)
     with pytest.raises(ModelError, match="no backward pass on a CPU"):
-        choose_kernel("blocks", cpu)
+        choose_kernel("blocks", cpu, *width)
 
 
 def test_long_log_probs_are_read_in_chunks_with_the_same_gradient() -> None:
