@@ -121,7 +121,8 @@ class Bench:
         return made
 
     def picture(self, number: int) -> bytes:
-        less = (number % 7, number % 5) if self.mixed else (0, 0)
+        half = max(1, self.size.side // 2)
+        less = (number % min(7, half), number % min(5, half)) if self.mixed else (0, 0)
         size = tuple((self.size.side - tokens) * PIXELS_A_TOKEN for tokens in less)
         return fakes.picture((number % 256, 40 * number % 256, 90), size)
 

@@ -73,6 +73,11 @@ class PolicyConfig(Config):
     """Positions whose logits exist at the same time. None: 1,024, and more where the vocabulary is
     small enough that 64 MB hold their logits."""
 
+    @property
+    def recomputed(self) -> float:
+        """Share of the layers whose activations are computed twice."""
+        return 1 / self.checkpoint_every if self.gradient_checkpointing else 0.0
+
     @model_validator(mode="after")
     def _check_trained(self) -> Self:
         if self.lora is not None and self.freeze_language:

@@ -153,12 +153,14 @@ class Processes:
 
 
 def shard(module: PackedPolicy, reshard: bool = True) -> None:
-    """FSDP2: a unit a text layer, the rest (embeddings, vision tower, head) in the root's unit."""
-    from torch.distributed.fsdp import fully_shard
+    """FSDP2: a unit a text layer, the rest (embeddings, vision tower, head) in the root's unit.
+    Gradients add up in float32 over processes, as they do over micro-batches."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
+    precision = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     for layer in language_model(module.model).layers:
-        fully_shard(layer, reshard_after_forward=reshard)
-    fully_shard(module)
+        fully_shard(layer, reshard_after_forward=reshard, mp_policy=precision)
+    fully_shard(module, mp_policy=precision)
     module.touches_all = True
 
 

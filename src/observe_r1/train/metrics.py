@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from observe_r1.train.ahead import age
 from observe_r1.train.draw import Draw
-from observe_r1.train.optimise import Outcome
+from observe_r1.train.outcome import Outcome
 from observe_r1.types import Completion, Score, WeightedGroup
 
 
@@ -18,7 +18,7 @@ def step_metrics(draw: Draw, outcome: Outcome, version: int = 0) -> dict[str, fl
         **_group_metrics(draw),
         **_length_metrics(draw.weighted_P),
         **{name: stat.value for name, stat in sorted(outcome.stats.items())},
-        "loss": outcome.loss,
+        "loss": float(outcome.loss),
         "grad_norm": outcome.grad_norm,
         "lr": outcome.lr,
         "tokens/computed": outcome.tokens_computed,

@@ -169,6 +169,7 @@ REFUSED = {
     "rl.optimizer_state=keep": "rl.optimizer_state",
     "rl.policy.freeze_vision=true": "rl.policy.freeze_vision: verl 0.9.1",
     "rl.policy.freeze_language=true": "rl.policy.freeze_language",
+    "rl.policy.checkpoint_every=2": "rl.policy.checkpoint_every",
     "rl.admission.type=mixed": "rl.admission: it leaves completions out",
     "rl.truncated=mask": "rl.truncated: it leaves completions out",
     "rl.engine.type=vllm_server": "rl.engine: verl starts the vLLM",

@@ -10,7 +10,16 @@ import torch
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
-pytestmark = pytest.mark.slow
+CASES = [
+    ("plain", "sharded"),  # in every run of the tests
+    *(
+        pytest.param(case, kind, marks=pytest.mark.slow)
+        for case, kind in (
+            ("plain", "replicated"), ("kl", "replicated"), ("kl", "sharded"),
+            ("adapters", "replicated"), ("adapters", "sharded"), ("half", "sharded"),
+        )
+    ),
+]  # fmt: skip
 
 
 def free_port() -> str:
@@ -19,10 +28,10 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def run(world: int, kind: str, out: Path) -> list[dict]:
+def run(world: int, kind: str, case: str, out: Path) -> list[dict]:
     port = free_port()
     started = [
-        subprocess.Popen([sys.executable, SCRIPT, str(rank), str(world), port, kind, out])
+        subprocess.Popen([sys.executable, SCRIPT, str(rank), str(world), port, kind, case, out])
         for rank in range(world)
     ]
     assert [process.wait(timeout=600) for process in started] == [0] * world
@@ -39,19 +48,25 @@ def distance(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> floa
     return squares**0.5
 
 
+@pytest.mark.slow
 def test_rollouts_gathered_beside_an_update_do_not_meet_its_messages() -> None:
     port, script = free_port(), SCRIPT.with_name("two_gathers.py")
     started = [subprocess.Popen([sys.executable, script, str(r), port]) for r in range(2)]
     assert [process.wait(timeout=120) for process in started] == [0, 0]
 
 
-@pytest.mark.parametrize("kind", ["replicated", "sharded"])
-def test_two_processes_equal_one(kind: str, tmp_path: Path) -> None:
-    alone = run(1, "replicated", tmp_path / "alone")
-    together = run(2, kind, tmp_path / "together")
+@pytest.mark.parametrize(("case", "kind"), CASES)
+def test_two_processes_equal_one(case: str, kind: str, tmp_path: Path) -> None:
+    """With a frozen copy to look back to, with adapters switched off for that, with several
+    updates of a rollout, with activations computed again."""
+    alone = run(1, "replicated", case, tmp_path / "alone")
+    together = run(2, kind, case, tmp_path / "together")
+    assert any(one["norm"] > 0 for one in alone)
+    share = 0.02 if case == "half" else 1e-5  # micro-batches of other rows round otherwise
     for one, two in zip(alone, together, strict=True):
-        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
-        assert two["norm"] == pytest.approx(one["norm"], rel=1e-5)
-        assert distance(one["gradients"], two["gradients"]) <= 1e-5 * one["norm"]
+        assert two["loss"] == pytest.approx(one["loss"], abs=share)
+        assert two["norm"] == pytest.approx(one["norm"], rel=share)
+        assert distance(one["gradients"], two["gradients"]) <= share * one["norm"]
+        assert {value.dtype for value in two["gradients"].values()} <= {torch.float32}
         for name, weight in one["weights"].items():
-            assert torch.allclose(two["weights"][name], weight, atol=1e-5, rtol=0), name
+            assert torch.allclose(two["weights"][name], weight, atol=share, rtol=0), name

@@ -1,6 +1,6 @@
 """Run by ``test_two_processes``: one update, alone or as one of two processes, replicated or sharded.
 
-Usage: two_processes.py RANK WORLD PORT KIND OUT
+Usage: two_processes.py RANK WORLD PORT KIND CASE OUT
 """
 
 import sys
@@ -13,12 +13,15 @@ import torch.distributed as dist
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import fakes
-from observe_r1.config.loss import ClippedLoss
+from observe_r1.config.loss import KL, ClippedLoss
 from observe_r1.config.optimizer import OptimizerConfig
+from observe_r1.config.policy import PolicyConfig
 from observe_r1.config.rollout import Sampling
-from observe_r1.policy.weights import whole, whole_state
+from observe_r1.policy.load import Policy, make_policy
+from observe_r1.policy.weights import whole
 from observe_r1.train.distribute import Processes
 from observe_r1.train.optimise import Optimiser
+from observe_r1.train.reference import Reference
 
 # Unequal on purpose: more rows than can be shared evenly, one text-only, one without signal; then a
 # batch with a single row, so that one process has nothing; then only text; then nothing at all.
@@ -35,14 +38,43 @@ BATCHES = (
 )
 
 
-def main(rank: int, world: int, port: str, kind: str, out: str) -> None:
+CASES: dict[str, tuple[dict[str, Any], ClippedLoss, int]] = {
+    "plain": ({}, ClippedLoss(), 1),
+    "kl": ({}, ClippedLoss(kl=KL(coefficient=0.3), entropy=0.01), 2),
+    "adapters": (
+        {"lora": {"rank": 2}, "gradient_checkpointing": True},
+        ClippedLoss(kl=KL(coefficient=0.3, place="reward")),
+        2,
+    ),
+    "half": ({"dtype": "bfloat16"}, ClippedLoss(), 1),
+}
+"""Settings of the policy, the loss, updates of a rollout."""
+
+
+def build_policy(settings: dict[str, Any]) -> Policy:
+    torch.manual_seed(7)  # fresh adapters are drawn from it
+    dtype = getattr(torch, settings.get("dtype", "float32"))
+    policy = make_policy(
+        fakes.tiny_model().to(dtype), fakes.byte_processor(), PolicyConfig(**settings), source="x"
+    )
+    with torch.no_grad():  # adapters that already do something
+        for name, parameter in policy.packed.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.05)
+    return policy
+
+
+def main(rank: int, world: int, port: str, kind: str, case: str, out: str) -> None:
     torch.set_num_threads(1)
     if world > 1:
         store = f"tcp://127.0.0.1:{port}"
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
-    policy = fakes.tiny_policy()
+    settings, loss, updates = CASES[case]
+    policy = build_policy(settings)
+    reference = Reference(policy) if loss.kl.coefficient else None
+    config = OptimizerConfig(type="sgd", lr=0.5, grad_clip=None, updates_per_rollout=updates)
     optimiser = Optimiser(
-        policy, loss=ClippedLoss(), optimizer=OptimizerConfig(type="sgd", lr=0.5, grad_clip=None),
+        policy, loss=loss, optimizer=config, reference=reference,
         sampling=Sampling(max_new_tokens=8), system_prompt="count", total_updates=4,
         processes=Processes(sharded=kind == "sharded"),
     )  # fmt: skip
@@ -61,7 +93,11 @@ def main(rank: int, world: int, port: str, kind: str, out: str) -> None:
     for groups in BATCHES:
         gradients.clear()
         outcome = optimiser.update(groups)
-        weights = {name: value.clone() for name, value in whole_state(policy.model).items()}
+        weights = {
+            name: whole(parameter.detach()).clone()
+            for name, parameter in policy.model.named_parameters()
+            if parameter.requires_grad
+        }
         found.append(
             {"loss": outcome.loss, "norm": outcome.grad_norm, "weights": weights,
              "gradients": dict(gradients)}
@@ -73,4 +109,4 @@ def main(rank: int, world: int, port: str, kind: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5])
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -45,8 +45,8 @@ KNOWN: dict[type[Config], set[str]] = {
     },
     PolicyConfig: {
         "lora", "freeze_vision", "freeze_aligner", "freeze_language", "dtype",
-        "gradient_checkpointing", "compile_layers", "attention", "max_tokens_per_microbatch",
-        "logprob_chunk_tokens",
+        "gradient_checkpointing", "checkpoint_every", "compile_layers", "attention",
+        "max_tokens_per_microbatch", "logprob_chunk_tokens",
     },
     LoRA: {"rank", "alpha", "dropout", "targets"},
 }  # fmt: skip
@@ -185,6 +185,8 @@ def _policy(stage: RLStage) -> Iterator[str]:
     for name in ("freeze_aligner", "freeze_language"):
         if getattr(policy, name) and (policy.lora is None or name == "freeze_language"):
             yield f"policy.{name}: verl cannot freeze a part of the model. Set it to false."
+    if policy.recomputed not in (0.0, 1.0):
+        yield "policy.checkpoint_every: verl computes all layers again, or none. Set it to 1."
     if policy.lora is not None and policy.lora.dropout:
         yield "policy.lora.dropout: verl has no setting for it. Set it to 0."
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from observe_r1.config.rollout import SHARE_FOR_COMPLETIONS
 from observe_r1.config.stages import RLStage
 from observe_r1.recipes.plan.seconds import BYTES, Layout, trained_parameters, trains_vision
-from observe_r1.recipes.plan.shapes import ModelShape
+from observe_r1.recipes.plan.shapes import ModelShape, Tower
 from observe_r1.recipes.plan.workload import Workload
 
 MOMENTS = {"adamw": 2, "sgd": 0}
@@ -120,18 +120,19 @@ def tokens_kept(stage: RLStage, work: Workload) -> tuple[float, float]:
 
 def _activations_gb(shape: ModelShape, stage: RLStage, work: Workload, width: int) -> float:
     tokens, rows = tokens_kept(stage, work)
-    tower = shape.language
-    keeps = stage.policy.gradient_checkpointing
-    layer = tower.kept_per_token
-    per_token = tower.layers * tower.hidden + layer if keeps else tower.layers * layer
-    numbers = tokens * per_token
+    numbers = tokens * _kept_per_token(shape.language, stage.policy.recomputed)
     if shape.vision is not None and trains_vision(stage):
-        vision = shape.vision
-        each = vision.layers * vision.hidden + vision.kept_per_token if keeps else (
-            vision.layers * vision.kept_per_token
-        )  # fmt: skip
+        each = _kept_per_token(shape.vision, stage.policy.recomputed)
         numbers += rows * shape.patches(work.lengths.image) * each
     return numbers * width / 1e9
+
+
+def _kept_per_token(tower: Tower, recomputed: float) -> float:
+    """Numbers: the inputs of layers that are computed again, one of them at a time in full, and all
+    of the others."""
+    again = tower.layers * recomputed
+    one = min(again, 1.0)
+    return again * tower.hidden + (one + tower.layers - again) * tower.kept_per_token
 
 
 def _logits_gb(shape: ModelShape, stage: RLStage, work: Workload) -> float:

@@ -72,7 +72,7 @@ class StepClock:
         optimise = {
             "old log-probs": self._forward_rows(self._old_rows),
             "reference": self._reference(),
-            "forward": self._forward_rows(self.work.rows) * (2 if self._recomputes else 1),
+            "forward": self._forward_rows(self.work.rows) * (1 + self.stage.policy.recomputed),
             "backward": self._backward(),
             "optimizer": self._optimizer(),
         }
@@ -166,10 +166,6 @@ class StepClock:
     # -- optimise ---------------------------------------------------------------------------------
 
     @property
-    def _recomputes(self) -> bool:
-        return self.stage.policy.gradient_checkpointing
-
-    @property
     def _old_rows(self) -> float:
         """Of several updates, all but the first compare with log-probs from before the first."""
         return self.work.rows * (1 - 1 / self.work.updates)
@@ -242,7 +238,7 @@ class StepClock:
             bytes_ = 2 * share * trained * self.width * self.work.updates
         else:
             whole = share * self.shape.parameters * self.width
-            passes = self.work.rows * (3 + self._recomputes) + self._old_rows
+            passes = self.work.rows * (3 + self.stage.policy.recomputed) + self._old_rows
             bytes_ = whole * (passes + 1)
         return self.device.send(bytes_, across_nodes=self.layout.crosses_nodes)
 
