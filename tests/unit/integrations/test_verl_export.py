@@ -169,7 +169,6 @@ REFUSED = {
     "rl.optimizer_state=keep": "rl.optimizer_state",
     "rl.policy.freeze_vision=true": "rl.policy.freeze_vision: verl 0.9.1",
     "rl.policy.freeze_language=true": "rl.policy.freeze_language",
-    "rl.policy.checkpoint_every=2": "rl.policy.checkpoint_every",
     "rl.admission.type=mixed": "rl.admission: it leaves completions out",
     "rl.truncated=mask": "rl.truncated: it leaves completions out",
     "rl.engine.type=vllm_server": "rl.engine: verl starts the vLLM",
@@ -185,6 +184,16 @@ def test_what_verl_cannot_express_is_refused_with_its_reason(override, tmp_path,
     captured = capsys.readouterr()
     assert REFUSED[override] in captured.err
     assert not (tmp_path / "x").exists()
+
+
+def test_verl_computes_all_layers_again_or_none():
+    check(RLStage.build({"policy": {"checkpoint_every": 2}}, "x"))  # says nothing by itself
+    with pytest.raises(
+        ConfigError, match=r"rl\.policy\.checkpoint_every: verl computes all layers"
+    ):
+        check(RLStage.build(
+            {"policy": {"gradient_checkpointing": True, "checkpoint_every": 2}}, "x"
+        ))  # fmt: skip
 
 
 def test_all_reasons_come_at_once(tmp_path, capsys):
