@@ -4,25 +4,32 @@
 
 Both sides start from the same random 7.6-million-parameter Qwen2.5-VL: 4 prompts with one picture
 of 144 image tokens, 8 completions each, no KL, one update, vision trained in both. No end token is
-ever sampled, so every completion has the same length. Runs are interleaved, medians are shown.
-Beside it: ours with a frozen vision tower, and ours with half of the groups without signal; the
-smallest and largest step of each; and how often tokens and images are computed.
+ever sampled, so every completion has the same length. Both are whole steps of the training loops
+that users start: pictures prepared, completions drawn and scored, rows written, weights moved.
+Steps are interleaved, medians are shown. Beside it: ours with a frozen vision tower, and ours with
+half of the groups without signal; the smallest and largest step of each; and how often tokens and
+images are computed.
 
 Each side has a process of its own, ours as ``observe-r1 train`` settles it, TRL's as Python starts
-it. ``--equal`` settles TRL's as well (``observe_r1/process.py``), which no script of TRL does.
+it. ``--equal`` settles TRL's as well (``observe_r1/process.py``), which no script of TRL does;
+``--spin`` lets the threads of both spin, for a machine that does nothing else. ``--out`` writes
+what was found with the versions and the machine.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -31,21 +38,29 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+
 import fakes
-from observe_r1.config.loss import ClippedLoss
-from observe_r1.config.optimizer import OptimizerConfig
 from observe_r1.config.policy import PolicyConfig
-from observe_r1.config.rollout import Sampling
+from observe_r1.config.stages import RLStage
+from observe_r1.curriculum.base import Curriculum
 from observe_r1.policy.load import make_policy
 from observe_r1.process import settle_process
+from observe_r1.recipes.machine import detect_machine
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
+from observe_r1.train.ahead import Ahead
+from observe_r1.train.distribute import Processes
+from observe_r1.train.loop import Parts, train_rl
 from observe_r1.train.optimise import Optimiser
-from observe_r1.types import Sample, Score, ScoredGroup, WeightedGroup
-
-Step = Callable[[int], dict[str, float]]
-"""Takes a step, by its number, and says what it took."""
+from observe_r1.train.recorder import Recorder
+from observe_r1.train.state import TrainState
+from observe_r1.types import Sample
 
 PROMPTS, GROUP, SIDE = 4, 8, 336
+MOST = 100
+"""Steps that a side would take if it were asked to; schedules are those of so many."""
+REWARD = Path(__file__).with_name("step_reward.py")
+FEW = 50
+"""Steps until TRL's side has new pictures no longer."""
 SYSTEM = "Look, think, answer."
 QUESTION = "How many red squares are there?"
 
@@ -89,6 +104,28 @@ def random_model(text: dict[str, Any], vision: dict[str, Any]) -> Any:
     return model
 
 
+class Enough(Exception):
+    """No more steps are asked for."""
+
+
+class Turn:
+    """Lets a training loop take one step whenever the other end of a pipe asks for it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self.started = 0.0
+
+    def wait(self) -> None:
+        if self.pipe.recv() is None:
+            raise Enough
+        self.started = time.perf_counter()
+
+    def over(self, found: dict[str, float]) -> None:
+        """Say what the step took, and wait for the next."""
+        self.pipe.send({"step": time.perf_counter() - self.started, **found})
+        self.wait()
+
+
 def processor() -> Any:
     """Pictures up to 336 pixels a side, 144 image tokens."""
     made = fakes.byte_processor()
@@ -96,73 +133,99 @@ def processor() -> Any:
     return made
 
 
-def pictures(step: int) -> list[bytes]:
-    """New ones every step, so that nothing is remembered from the one before."""
-    return [fakes.picture((step % 256, 40 * n, 90), (SIDE, SIDE)) for n in range(PROMPTS)]
-
-
-def our_step(tokens: int, *, silent: int = 0, **settings: Any) -> Step:
+def our_steps(tokens: int, folder: str, turn: Turn, *, silent: int = 0, **settings: Any) -> None:
+    """The loop that ``observe-r1 train`` runs."""
     policy = make_policy(build_model(), processor(), PolicyConfig(**settings), source="benchmark")
     policy = replace(policy, end_ids=())
-    engine, sampling = SharedPrefillEngine(policy), Sampling(max_new_tokens=tokens)
-    optimiser = Optimiser(
-        policy, loss=ClippedLoss(reduction="token_mean"), optimizer=OptimizerConfig(lr=1e-6),
-        sampling=sampling, system_prompt=SYSTEM, total_updates=1000,
+    stage = RLStage.build(
+        {
+            "prompts_per_step": PROMPTS, "group_size": GROUP,
+            "sampling": {"max_new_tokens": tokens},
+            "rewards": [{"type": "user", "path": f"{REWARD}:odd"}],
+            "optimizer": {"lr": 1e-6}, "loss": {"type": "clipped", "reduction": "token_mean"},
+            "save_every": 0,
+        },
+        "the benchmark",
     )  # fmt: skip
+    encoded = [0]
 
-    def step(number: int) -> dict[str, float]:
-        samples = [
-            Sample(id=f"{number}-{n}", question=QUESTION, answer="3", kind="number", images=(data,))
-            for n, data in enumerate(pictures(number))
-        ]
-        encoded = policy.packed.vision.num_encoded
-        started = time.perf_counter()
-        groups = engine.generate(
-            samples, group_size=GROUP, sampling=sampling, system_prompt=SYSTEM, seed=number
+    def told(number: int, metrics: dict[str, float]) -> None:
+        new = policy.packed.vision.num_encoded - encoded[0]
+        encoded[0] += new
+        turn.over(
+            {
+                "update": metrics["timing/optimise"],
+                "tokens computed / unique": metrics["tokens/computed"] / metrics["tokens/unique"],
+                "images encoded / unique": new / PROMPTS,
+            }
         )
-        generated = time.perf_counter()
-        weighted = [_weigh(group, signal=n >= silent) for n, group in enumerate(groups)]
-        outcome = optimiser.update(weighted)
-        ended = time.perf_counter()
-        return {
-            "step": ended - started, "update": ended - generated,
-            "tokens computed / unique": outcome.tokens_computed / outcome.tokens_unique,
-            "images encoded / unique": (policy.packed.vision.num_encoded - encoded) / PROMPTS,
-        }  # fmt: skip
 
-    return step
-
-
-def _weigh(group: Any, *, signal: bool) -> WeightedGroup:
-    values = [1.0 if signal and n % 2 else -1.0 if signal else 0.0 for n in range(GROUP)]
-    scores = tuple(Score(rewards={}, reward=v, correct=v > 0, well_formed=True) for v in values)
-    return WeightedGroup(
-        scored=ScoredGroup(rollout=group, scores_G=scores), advantages_G=tuple(values), weight=1.0,
-        admitted=True, completion_weights_G=(1.0,) * GROUP,
+    parts = Parts(
+        policy=policy, engine=SharedPrefillEngine(policy), ahead=Ahead(), max_steps=MOST,
+        curriculum=InOrder(Questions(silent), 0), run=Path(folder),
+        optimiser=Optimiser(
+            policy, loss=stage.loss, optimizer=stage.optimizer, sampling=stage.sampling,
+            system_prompt=SYSTEM, total_updates=MOST,
+        ),
+        recorder=Recorder(Path(folder)), processes=Processes(), system_prompt=SYSTEM,
+        evaluate=lambda step: {}, notify=told,
     )  # fmt: skip
+    turn.wait()
+    train_rl(stage, parts, TrainState())
 
 
-def trl_step(tokens: int, folder: str) -> Step:
-    """One optimizer step of GRPOTrainer a call, timed from step end to step end."""
+class Questions(Sequence[Sample]):
+    """Of each step's groups the first ``silent`` are scored alike; see ``step_reward.py``."""
+
+    def __init__(self, silent: int) -> None:
+        self.silent = silent
+
+    def __len__(self) -> int:
+        return MOST * PROMPTS
+
+    def __getitem__(self, place: Any) -> Any:
+        if place >= len(self):
+            raise IndexError(place)
+        step, number = divmod(place, PROMPTS)
+        picture = fakes.picture((step % 256, 40 * number, 90), (SIDE, SIDE))
+        return Sample(
+            id=f"{step}-{number}", question=QUESTION, answer="3", kind="number", images=(picture,),
+            metadata={"silent": number < self.silent},
+        )  # fmt: skip
+
+
+class InOrder(Curriculum):
+    """The questions as they come, so that every step has as many silent ones."""
+
+    def choose(self, n: int, rng: random.Random) -> list[int]:
+        return list(range(self.batches * n, (self.batches + 1) * n))
+
+    def own_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_own_state(self, state: Any) -> None:
+        pass
+
+
+def trl_steps(tokens: int, folder: str, turn: Turn) -> None:
+    """GRPOTrainer, timed from the beginning of a step to the beginning of the next."""
     from datasets import Dataset
     from PIL import Image
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    marks: list[float] = []
-
     class Mark(TrainerCallback):
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            marks.append(time.perf_counter())
+        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+            turn.wait()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            marks.append(time.perf_counter())
+            turn.over({})
 
     def rows() -> Iterator[dict[str, Any]]:
         import io
 
-        for number in range(PROMPTS):
-            picture = Image.open(io.BytesIO(pictures(number)[number]))
+        for sample in (Questions(0)[place] for place in range(FEW * PROMPTS)):
+            picture = Image.open(io.BytesIO(sample.images[0]))
             prompt = [
                 {"role": "system", "content": SYSTEM},
                 {"role": "user", "content": QUESTION},
@@ -171,46 +234,38 @@ def trl_step(tokens: int, folder: str) -> Step:
 
     settings = GRPOConfig(
         output_dir=folder, per_device_train_batch_size=PROMPTS * GROUP, num_generations=GROUP,
-        max_completion_length=tokens, max_steps=1, beta=0.0, learning_rate=1e-6, report_to=[],
+        max_completion_length=tokens, max_steps=MOST, beta=0.0, learning_rate=1e-6, report_to=[],
         save_strategy="no", logging_strategy="no", use_cpu=not torch.cuda.is_available(),
         bf16=False, gradient_checkpointing=False, disable_tqdm=True, loss_type="dapo",
         generation_kwargs={"min_new_tokens": tokens},
     )  # fmt: skip
-    model = build_model()
-
-    def step(number: int) -> dict[str, float]:
-        marks.clear()
-        trainer = GRPOTrainer(
-            model=model, args=settings, train_dataset=Dataset.from_list(list(rows())),
-            processing_class=processor(), callbacks=[Mark()],
-            reward_funcs=lambda completions, **_: [float(n % 2) for n in range(len(completions))],
-        )  # fmt: skip
-        trainer.train()
-        return {"step": marks[1] - marks[0]}
-
-    return step
+    trainer = GRPOTrainer(
+        model=build_model(), args=settings, train_dataset=Dataset.from_list(list(rows())),
+        processing_class=processor(), callbacks=[Mark()],
+        reward_funcs=lambda completions, **_: [float(n % 2) for n in range(len(completions))],
+    )  # fmt: skip
+    trainer.train()
 
 
-SIDES: dict[str, Callable[[int, str], Step]] = {
-    "ours": lambda tokens, folder: our_step(tokens),
-    "ours, vision frozen": lambda tokens, folder: our_step(
-        tokens, freeze_vision=True, freeze_aligner=True
-    ),
-    "ours, half silent": lambda tokens, folder: our_step(tokens, silent=PROMPTS // 2),
-    "trl": trl_step,
+SIDES: dict[str, Callable[[int, str, Turn], None]] = {
+    "ours": our_steps,
+    "ours, vision frozen": partial(our_steps, freeze_vision=True, freeze_aligner=True),
+    "ours, half silent": partial(our_steps, silent=PROMPTS // 2),
+    "trl": trl_steps,
 }
 
 
 class Side:
     """A process that takes one step of its side whenever it is asked."""
 
-    def __init__(self, name: str, tokens: int, threads: int, *, settled: bool) -> None:
+    def __init__(self, name: str, tokens: int, threads: int, *, settled: bool, spins: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self.process = context.Process(
             target=take_steps, args=(name, tokens, threads, settled, other), daemon=True
         )
-        with environment(OMP_WAIT_POLICY="PASSIVE" if settled else None):
+        waiting = {"OMP_WAIT_POLICY": "PASSIVE" if settled else None}
+        with environment(**{"GOMP_SPINCOUNT": "20000"} if spins else waiting):
             self.process.start()
 
     def step(self, number: int) -> dict[str, float]:
@@ -238,15 +293,18 @@ def take_steps(name: str, tokens: int, threads: int, settled: bool, pipe: Connec
     if settled:
         settle_process()
     torch.set_num_threads(threads)
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        step = SIDES[name](tokens, folder)
-        while (number := pipe.recv()) is not None:
-            pipe.send(step(number))
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr), suppress(Enough):
+        SIDES[name](tokens, folder, Turn(pipe))
 
 
-def measure(tokens: int, repeats: int, threads: int, *, equal: bool) -> dict[str, float]:
+def measure(
+    tokens: int, repeats: int, threads: int, *, equal: bool, spin: bool
+) -> dict[str, float]:
     """Interleaved, after one step of each to warm up; medians."""
-    sides = {name: Side(name, tokens, threads, settled=equal or name != "trl") for name in SIDES}
+    sides = {
+        name: Side(name, tokens, threads, settled=equal or name != "trl", spins=spin)
+        for name in SIDES
+    }
     seconds: dict[str, list[float]] = {}
     for number in range(repeats + 1):
         for name, side in sides.items():
@@ -272,18 +330,31 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--equal", action="store_true")
+    parser.add_argument("--spin", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     results = [
-        measure(tokens, arguments.repeats, arguments.threads, equal=arguments.equal)
+        measure(
+            tokens, arguments.repeats, arguments.threads, equal=arguments.equal,
+            spin=arguments.spin,
+        )
         for tokens in arguments.tokens
-    ]
+    ]  # fmt: skip
     for result in results:
         for name, value in result.items():
             print(f"{name:36s} {value:10.3f}")
         print()
     if arguments.json:
         print(json.dumps(results))
+    if arguments.out:
+        setting = " ".join(sys.argv[1:])
+        versions = {name: version(name) for name in ("torch", "transformers", "trl")}
+        found = {
+            "command": f"python benchmarks/step.py {setting}", "machine": str(detect_machine()),
+            "cores": os.cpu_count(), "versions": versions, "results": results,
+        }  # fmt: skip
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
