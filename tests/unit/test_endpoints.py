@@ -404,3 +404,12 @@ def test_a_probe_through_a_server_that_fails_now_and_then_is_complete(tmp_path):
     assert summary.failed == ()
     measured = read_results(tmp_path).difficulty
     assert len(measured) == 12 and {d.num_rollouts for d in measured.values()} == {4}
+
+
+def test_no_response_that_is_begun_is_sent_to_a_server() -> None:
+    engine = EndpointEngine(Endpoint(model="m"))
+    with pytest.raises(EngineError, match="takes no response that is begun already"):
+        engine.generate(
+            [Sample(id="a", question="?", answer="1", kind="number")], group_size=1,
+            sampling=Sampling(), system_prompt="", seed=0, written_P=[(1, 2)],
+        )  # fmt: skip

@@ -6,12 +6,12 @@ from typing import Any
 from observe_r1.config.dpo import DPOStage
 from observe_r1.config.judge import JudgeStage
 from observe_r1.config.params import Merge, ParamsStage
-from observe_r1.config.rollout import Endpoint, SharedPrefill
+from observe_r1.config.rollout import Endpoint
 from observe_r1.config.sft import SFTStage
 from observe_r1.config.stage_base import BASE, PREVIOUS
 from observe_r1.config.stages import RLStage, SampleStage, Stage, TeachStage, TrainingStage
 from observe_r1.config.teach import CheckpointTeacher
-from observe_r1.config.traces import LAST, PLACEHOLDER, Hint, TraceSource, only_built_in
+from observe_r1.config.traces import LAST, PLACEHOLDER, Hint, TraceSource, takes_no_beginning
 from observe_r1.text import GRAMMARS, get_grammar
 
 
@@ -181,8 +181,9 @@ def _check_merged(stage: ParamsStage, earlier: Sequence[Stage]) -> None:
 
 def _check_hint(stage: TeachStage | SampleStage, hint: Hint, earlier: Sequence[Stage]) -> None:
     writer = stage.teacher if isinstance(stage, TeachStage) else stage
-    if hint.place == "response" and not isinstance(getattr(writer, "engine", None), SharedPrefill):
-        raise ValueError(only_built_in(stage.name))
+    engine = getattr(writer, "engine", None)
+    if hint.place == "response" and (engine is None or isinstance(engine, Endpoint)):
+        raise ValueError(takes_no_beginning(stage.name))
     named = PLACEHOLDER.findall(hint.text)
     if hint.place == "system" and named:
         raise ValueError(

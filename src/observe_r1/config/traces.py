@@ -58,15 +58,15 @@ class Hint(Config):
 
     place: Literal["question", "system", "response"] = "question"
     """After the question, after the system prompt, or as the beginning of the response, which is
-    then continued (built-in engine only) and part of the trace."""
+    then continued (not by an endpoint) and part of the trace."""
 
     of_traces: TraceSource | None = None
     """Where sections come from that the text names: a description written by another stage."""
 
 
-def only_built_in(stage: str) -> str:
-    """Why another engine is refused for a hint that begins the response."""
+def takes_no_beginning(stage: str) -> str:
+    """Why an endpoint is refused for a hint that begins the response."""
     return (
-        f"{stage}.hint.place is 'response', which the built-in engine alone can continue. Set "
-        "engine.type = 'shared_prefill', or place the hint elsewhere."
+        f"{stage}.hint.place is 'response', and an endpoint takes no response that is begun "
+        "already. Set engine.type = 'shared_prefill' or 'vllm', or place the hint elsewhere."
     )

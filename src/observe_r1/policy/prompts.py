@@ -72,11 +72,7 @@ class EncodedPrompt:
 
 
 def extend(prompt: EncodedPrompt, token_ids: Sequence[int]) -> EncodedPrompt:
-    """The prompt and what has been written after it: where a continuation begins.
-
-    Forked decoding is made of this: stop (a stop string), branch (complete one prompt G times),
-    merge (extend a prompt by what several branches wrote) and go on.
-    """
+    """The prompt and what has been written after it: where a continuation begins."""
     new = torch.tensor(token_ids, dtype=torch.long)
     positions = prompt.next_position + torch.arange(len(new))
     return EncodedPrompt(

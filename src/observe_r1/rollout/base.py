@@ -28,8 +28,15 @@ class RolloutEngine(Protocol):
         system_prompt: str,
         seed: int,
         step: int = 0,
+        written_P: Sequence[Sequence[int]] | None = None,
     ) -> list[RolloutGroup]:
-        """One group a sample, in the samples' order. Equal arguments give equal groups."""
+        """One group a sample, in the samples' order. Equal arguments give equal groups.
+
+        ``written_P`` are tokens that the responses to each sample begin with: they end the group's
+        prompt, and its completions go on from there. Forked decoding is made of that: stop (a stop
+        string), branch (G completions of what is written), merge (what several branches wrote as
+        the next beginning) and go on. Servers that take no tokens raise ``EngineError``.
+        """
         ...
 
     def sync(self, policy: Any, version: int = 0) -> None:

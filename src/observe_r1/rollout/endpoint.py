@@ -59,9 +59,15 @@ class EndpointEngine:
         system_prompt: str,
         seed: int,
         step: int = 0,
+        written_P: Sequence[Sequence[int]] | None = None,
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order. One that the server refuses, at all or at some
         places, says so and has what came: the others are paid for."""
+        if written_P is not None:
+            raise EngineError(
+                f"{self.model} is asked through a server's chat protocol, which takes no response "
+                "that is begun already. Use engine.type=shared_prefill, vllm or vllm_server."
+            )
         requests = [
             _request(sample, index, sampling, system_prompt, seed, step)
             for sample in samples_P

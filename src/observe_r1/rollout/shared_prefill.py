@@ -21,7 +21,7 @@ from observe_r1.errors import ModelError
 from observe_r1.policy.family import base_model
 from observe_r1.policy.load import Policy
 from observe_r1.policy.pack import pack_group
-from observe_r1.policy.prompts import EncodedPrompt
+from observe_r1.policy.prompts import EncodedPrompt, extend
 from observe_r1.policy.self_check import settle, tolerance
 from observe_r1.policy.weights import copy_trained
 from observe_r1.rollout.decoder import Decoder
@@ -58,9 +58,12 @@ class SharedPrefillEngine:
         system_prompt: str,
         seed: int,
         step: int = 0,
+        written_P: Sequence[Sequence[int]] | None = None,
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order."""
         prompts_P = [self.policy.encode(sample, system_prompt) for sample in samples_P]
+        if written_P is not None:
+            prompts_P = [extend(p, ids) for p, ids in zip(prompts_P, written_P, strict=True)]
         completions_P = self.complete(
             prompts_P, [sample.id for sample in samples_P], group_size=group_size,
             sampling=sampling, seed=seed, step=step,
@@ -80,9 +83,7 @@ class SharedPrefillEngine:
         self, prompts_P: Sequence[EncodedPrompt], names_P: Sequence[str], *, group_size: int,
         sampling: Sampling, seed: int, step: int = 0,
     ) -> list[list[Completion]]:  # fmt: skip
-        """G completions of each prompt; a prompt may hold text already written (``extend``), so
-        this is also how decoding goes on after a stop, a branch or a merge. Names fix the random
-        numbers."""
+        """G completions of each prompt. Names fix the random numbers."""
         if not prompts_P:
             return []
         randoms = random_numbers(

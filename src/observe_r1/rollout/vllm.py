@@ -76,10 +76,13 @@ class VLLMEngine:
         system_prompt: str,
         seed: int,
         step: int = 0,
+        written_P: Sequence[Sequence[int]] | None = None,
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order."""
-        ids_P = [self._prompt_ids(sample, system_prompt, sampling) for sample in samples_P]
-        requests = [self._request(sample, system_prompt) for sample in samples_P]
+        written_P = [()] * len(samples_P) if written_P is None else written_P
+        begun_P = list(zip(samples_P, written_P, strict=True))
+        ids_P = [self._prompt_ids(s, system_prompt, sampling, ids) for s, ids in begun_P]
+        requests = [self._request(sample, system_prompt, written) for sample, written in begun_P]
         settings = [
             self._sampling_params(group_size, sampling, own)
             for own in sample_seeds((sample.id for sample in samples_P), seed, step)
@@ -132,7 +135,7 @@ class VLLMEngine:
             torch.cuda.empty_cache()
 
     def _prompt_ids(
-        self, sample: Sample, system_prompt: str, sampling: Sampling
+        self, sample: Sample, system_prompt: str, sampling: Sampling, written: Sequence[int]
     ) -> tuple[int, ...]:
         if len(sample.images) > self.config.max_images:
             raise EngineError(
@@ -140,14 +143,22 @@ class VLLMEngine:
                 f"at most {self.config.max_images} a prompt. Raise engine.max_images."
             )
         return prompt_ids(
-            self.policy, sample, system_prompt, sampling.max_new_tokens, self.room, MORE_ROOM
-        )
+            self.policy, sample, system_prompt, written, sampling.max_new_tokens, self.room,
+            MORE_ROOM,
+        )  # fmt: skip
 
-    def _request(self, sample: Sample, system_prompt: str) -> dict[str, Any]:
+    def _request(
+        self, sample: Sample, system_prompt: str, written: Sequence[int]
+    ) -> dict[str, Any]:
+        """The prompt as text; as tokens, image pads not yet expanded, where some are written."""
         text, images = self.policy.encode.render(sample, system_prompt)
         if self.policy.encode.begins_itself(text):  # vLLM's tokenizer adds it
             text = text.removeprefix(self.policy.encode.first_token)
-        return {"prompt": text} | ({"multi_modal_data": {"image": images}} if images else {})
+        prompt: dict[str, Any] = {"prompt": text}
+        if written:
+            tokenizer = getattr(self.policy.processor, "tokenizer", self.policy.processor)
+            prompt = {"prompt_token_ids": [*tokenizer(text)["input_ids"], *written]}
+        return prompt | ({"multi_modal_data": {"image": images}} if images else {})
 
     def _sampling_params(self, group_size: int, sampling: Sampling, seed: int) -> Any:
         from vllm import SamplingParams  # type: ignore[attr-defined]

@@ -25,10 +25,12 @@ LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def prompt_ids(
-    policy: Policy, sample: Sample, system_prompt: str, new_tokens: int, room: int, remedy: str
-) -> tuple[int, ...]:
-    """The prompt as the trainer reads it; refused where vLLM would cut something off."""
-    ids = tuple(policy.encode(sample, system_prompt).ids_L.tolist())
+    policy: Policy, sample: Sample, system_prompt: str, written: Sequence[int], new_tokens: int,
+    room: int, remedy: str,
+) -> tuple[int, ...]:  # fmt: skip
+    """The prompt as the trainer reads it, and what is written after it; refused where vLLM would
+    cut something off."""
+    ids = (*policy.encode(sample, system_prompt).ids_L.tolist(), *written)
     if len(ids) + new_tokens > room:
         raise EngineError(
             f"Sample '{sample.id}' has a prompt of {len(ids)} tokens; with max_new_tokens = "

@@ -93,25 +93,41 @@ class VLLMServerEngine:
         system_prompt: str,
         seed: int,
         step: int = 0,
+        written_P: Sequence[Sequence[int]] | None = None,
     ) -> list[RolloutGroup]:
         """One group a sample, in the samples' order."""
+        written_P = [()] * len(samples_P) if written_P is None else written_P
         ids_P = [
             prompt_ids(
-                self.policy, sample, system_prompt, sampling.max_new_tokens, self.room, MORE_ROOM
+                self.policy, sample, system_prompt, written, sampling.max_new_tokens, self.room,
+                MORE_ROOM,
             )
-            for sample in samples_P
-        ]
+            for sample, written in zip(samples_P, written_P, strict=True)
+        ]  # fmt: skip
         requests = []
         seeds = sample_seeds((sample.id for sample in samples_P), seed, step)
-        for sample, own in zip(samples_P, seeds, strict=True):
+        for sample, written, own in zip(samples_P, written_P, seeds, strict=True):
             messages = with_pictures(chat_messages(sample, system_prompt), sample.images)
             settings = self._settings(group_size, sampling, own)
-            requests.append({"messages": messages, **settings})
+            requests.append({"messages": messages, **settings, **self._begun(messages, written)})
         answers = self._pool.map(lambda body: self._post("/v1/chat/completions", body), requests)
         return [
             self._group(sample, ids, answer, group_size, step)
             for sample, ids, answer in zip(samples_P, ids_P, answers, strict=True)
         ]
+
+    def _begun(
+        self, messages: Sequence[Mapping[str, Any]], written: Sequence[int]
+    ) -> dict[str, Any]:
+        """What asks the server to go on with a response that is begun already."""
+        if not written:
+            return {}
+        tokenizer = getattr(self.policy.processor, "tokenizer", self.policy.processor)
+        begun = {"role": "assistant", "content": tokenizer.decode(list(written))}
+        return {
+            "messages": [*messages, begun], "continue_final_message": True,
+            "add_generation_prompt": False,
+        }  # fmt: skip
 
     def sync(self, policy: Policy, version: int = 0) -> None:
         """Send the trained weights, or name the adapters that the next requests use."""

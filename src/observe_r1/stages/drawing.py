@@ -23,7 +23,7 @@ from observe_r1.calls import Calls
 from observe_r1.config.rollout import Sampling
 from observe_r1.config.sample import SampleStage
 from observe_r1.config.teach import TeachStage
-from observe_r1.config.traces import PLACEHOLDER, Hint, only_built_in
+from observe_r1.config.traces import PLACEHOLDER, Hint, takes_no_beginning
 from observe_r1.data.difficulty import ProbedCompletion
 from observe_r1.data.trace_filters import RowFilter
 from observe_r1.data.traces import TraceRow, TraceSet
@@ -98,7 +98,7 @@ class Asker:
         assert isinstance(self.engine, EndpointEngine)
         asking = self._asking(greedy, number)
         if asking.hint is not None and asking.hint.place == "response":
-            raise ConfigError(only_built_in(self.stage.name))
+            raise ConfigError(takes_no_beginning(self.stage.name))
         return self.engine.draw(
             self._worded(sample, asking.hint), places, sampling=asking.sampling,
             system_prompt=asking.prompt, seed=asking.seed, grammar=self.stage.grammar,
@@ -155,34 +155,27 @@ class Asker:
         self, samples: Sequence[Sample], count: int, sampling: Sampling, seed: int, hint: Hint
     ) -> list[RolloutGroup]:
         """Responses that begin with the hint: it is written, and the model continues."""
-        from observe_r1.policy.prompts import extend
-        from observe_r1.rollout.shared_prefill import SharedPrefillEngine
-
-        if not isinstance(self.engine, SharedPrefillEngine):
-            raise ConfigError(only_built_in(self.stage.name))
-        tokenizer = self.engine.policy.processor.tokenizer
+        engine: Any = self.engine  # those that take tokens hold the model whose tokens they are
+        tokenizer = engine.policy.processor.tokenizer
         begun = [
             tokenizer(self._text(hint, s), add_special_tokens=False, split_special_tokens=True)
             ["input_ids"]
             for s in samples
         ]  # fmt: skip
-        prompts = [
-            extend(self.engine.policy.encode(sample, self.prompt), ids)
-            for sample, ids in zip(samples, begun, strict=True)
-        ]
-        completions_P = self.engine.complete(
-            prompts, [s.id for s in samples], group_size=count, sampling=sampling, seed=seed
-        )
+        groups = self.engine.generate(
+            samples, group_size=count, sampling=sampling, system_prompt=self.prompt, seed=seed,
+            written_P=begun,
+        )  # fmt: skip
         return [
             RolloutGroup(
-                sample=sample,
+                sample=group.sample,
                 completions_G=tuple(
-                    replace(c, text=self._text(hint, sample) + c.text,
+                    replace(c, text=self._text(hint, group.sample) + c.text,
                             token_ids=(*ids, *c.token_ids))
-                    for c in completions_G
+                    for c in group.completions_G
                 ),
             )
-            for sample, ids, completions_G in zip(samples, begun, completions_P, strict=True)
+            for group, ids in zip(groups, begun, strict=True)
         ]  # fmt: skip
 
 

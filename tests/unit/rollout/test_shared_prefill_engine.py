@@ -7,6 +7,7 @@ import torch
 
 import fakes
 from observe_r1.config.rollout import SHARE_FOR_COMPLETIONS, Sampling, SharedPrefill
+from observe_r1.policy.pack import pack_group
 from observe_r1.policy.prompts import extend
 from observe_r1.rollout import shared_prefill
 from observe_r1.rollout.decoder import Decoder
@@ -124,12 +125,30 @@ def test_a_stop_string_ends_a_completion_and_stays_in_it(engine) -> None:
 def test_decoding_goes_on_from_what_was_written(engine) -> None:
     """Stop after four tokens, go on greedily: the same as never having stopped."""
     greedy = SAMPLING.greedy()
-    prompt = engine.policy.encode(SAMPLES[1], "count")
-    whole = engine.complete([prompt], ["x"], group_size=1, sampling=greedy, seed=0)[0][0]
-    start = extend(prompt, whole.token_ids[:4])
-    rest = engine.complete([start], ["x"], group_size=2, sampling=greedy, seed=0)[0]
-    assert rest[0].token_ids == rest[1].token_ids
-    assert rest[0].token_ids[:8] == whole.token_ids[4:]
+    whole = generate(engine, sampling=greedy)
+    written = [group.completions_G[0].token_ids[:4] for group in whole]
+    rest = generate(engine, sampling=greedy, written_P=written)
+    for one, other, begun in zip(whole, rest, written, strict=True):
+        assert other.prompt_ids == (*one.prompt_ids, *begun)
+        assert len({c.token_ids for c in other.completions_G}) == 1
+        assert other.completions_G[0].token_ids[:8] == one.completions_G[0].token_ids[4:]
+
+
+def test_branches_are_merged_and_gone_on_with(engine) -> None:
+    """Several thoughts of one question, the last ones behind one another, and an answer to that;
+    with the log-probs of a trainer who reads the same."""
+    policy, sample = engine.policy, SAMPLES[1]
+    thoughts = generate(engine, [sample])[0].completions_G
+    merged = [token for thought in thoughts[1:] for token in thought.token_ids]
+    both = [thoughts[0].token_ids, merged]  # two branches of one question, of unequal lengths
+    found = generate(engine, [sample, sample], written_P=both)
+    assert found == generate(engine, [sample, sample], written_P=both)
+    for group, written in zip(found, both, strict=True):
+        prompt = extend(policy.encode(sample, "count"), written)
+        row = pack_group(prompt, [c.token_ids for c in group.completions_G])
+        sampler = torch.tensor([value for c in group.completions_G for value in c.logprobs])
+        trainer = policy.packed([row], SAMPLING.temperature).logprobs_N
+        assert torch.allclose(trainer, sampler, atol=1e-5)
 
 
 def test_no_samples_give_no_groups(engine) -> None:

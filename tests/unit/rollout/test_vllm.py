@@ -96,6 +96,17 @@ def test_equal_arguments_give_equal_groups(engine) -> None:
     assert any(len(set(group)) > 1 for group in texts)
 
 
+def test_a_response_that_is_begun_is_gone_on_with(engine) -> None:
+    whole = draw(engine, group_size=1, temperature=0)
+    written = [group.completions_G[0].token_ids[:5] for group in whole]
+    settings = Sampling(max_new_tokens=7, temperature=0)
+    how = {"group_size": 2, "sampling": settings, "system_prompt": "count", "seed": 5}
+    rest = engine.generate(SAMPLES, **how, written_P=written)
+    for one, other, begun in zip(whole, rest, written, strict=True):
+        assert other.prompt_ids == (*one.prompt_ids, *begun)
+        assert other.completions_G[0].token_ids == one.completions_G[0].token_ids[5:]
+
+
 def test_log_probs_after_a_filter_are_not_the_policys_and_not_handed_on(engine) -> None:
     for filters in ({"top_p": 0.9}, {"top_k": 5}, {"min_p": 0.1}):
         groups = draw(engine, **filters)

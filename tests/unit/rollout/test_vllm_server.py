@@ -213,6 +213,21 @@ def test_a_server_draws_what_the_trainer_reads(served: VLLMServer) -> None:
 
 @real
 @theirs
+def test_a_response_that_is_begun_is_gone_on_with(served: VLLMServer) -> None:
+    engine = VLLMServerEngine(load_policy(MODEL, PolicyConfig()), served)
+    whole = draw(engine, group_size=1, temperature=0)
+    written = [group.completions_G[0].token_ids[:5] for group in whole]
+    settings = Sampling(max_new_tokens=7, temperature=0)
+    how = {"group_size": 2, "sampling": settings, "system_prompt": "count", "seed": 5}
+    rest = engine.generate(SAMPLES, **how, written_P=written)
+    for one, other, begun in zip(whole, rest, written, strict=True):
+        assert other.prompt_ids == (*one.prompt_ids, *begun)
+        assert other.completions_G[0].token_ids == one.completions_G[0].token_ids[5:]
+    engine.close()
+
+
+@real
+@theirs
 def test_a_server_follows_the_weights_and_the_frozen_ones_stay(served: VLLMServer) -> None:
     policy = load_policy(MODEL, PolicyConfig())
     engine, own = VLLMServerEngine(policy, served), SharedPrefillEngine(policy)

@@ -445,6 +445,6 @@ def test_another_checkpoint_teaches(tmp_path: Path) -> None:
     assert {row.origin for row in found.rows} == {model}
 
 
-def test_only_the_built_in_engine_goes_on_from_a_hint(server: Teacher, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the built-in engine alone can continue"):
+def test_no_endpoint_goes_on_from_a_hint(server: Teacher, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="an endpoint takes no response that is begun already"):
         teach(server, tmp_path, hint={"text": "Wait", "place": "response"})
