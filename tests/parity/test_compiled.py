@@ -16,6 +16,7 @@ from observe_r1.errors import ModelError
 from observe_r1.policy.compiled import compile_layers, rotary_functions
 from observe_r1.policy.load import Policy, check_compiling, make_policy
 from observe_r1.policy.pack import PackedRow, pack_group
+from observe_r1.policy.widths import pad_widths
 from observe_r1.rollout.decoder import Decoder
 from observe_r1.rollout.shared_prefill import SharedPrefillEngine
 
@@ -80,6 +81,23 @@ def test_an_update_after_a_rollout_is_compiled_and_equals_one_as_written() -> No
     assert (other - gradient).norm() < 1e-5 * gradient.norm()
     assert num_graphs() > after_rollout
     assert not list(rotary_functions(policy.model)), "all are compiled, and none twice"
+    assert not counters["graph_break"]
+
+
+def test_mlps_that_are_computed_wider_are_compiled_too() -> None:
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    config = fakes.tiny_model().config
+    config.vision_config.intermediate_size = 61
+    torch.manual_seed(0)
+    model = Qwen2_5_VLForConditionalGeneration(config).eval()
+    policy = make_policy(model, fakes.byte_processor(), PolicyConfig(), source="random")
+    log_probs, gradient = log_probs_and_gradient(policy, rows(policy, 2))
+    pad_widths(policy.model)
+    policy = compiled(policy)
+    found, other = log_probs_and_gradient(policy, rows(policy, 2))
+    assert torch.allclose(found, log_probs, atol=1e-5)
+    assert (other - gradient).norm() < 1e-5 * gradient.norm()
     assert not counters["graph_break"]
 
 

@@ -44,17 +44,20 @@ class LossInputs:
     """Log-probs of the model training started from; None without a KL term."""
 
     @property
+    def before_N(self) -> Tensor:
+        """Log-probs of the trainer's weights as they were when the update began."""
+        return self.logprobs_N.detach() if self.old_logprobs_N is None else self.old_logprobs_N
+
+    @property
     def log_ratio_N(self) -> Tensor:
         """log π/π_old. Strictly on policy it is zero with the right gradient."""
-        old = self.logprobs_N.detach() if self.old_logprobs_N is None else self.old_logprobs_N
-        return self.logprobs_N - old
+        return self.logprobs_N - self.before_N
 
     def importance_N(self, cap: float | None) -> Tensor | float:
         """min(π_trainer / π_sampler, cap) of the weights the rollout was sampled with."""
         if cap is None or self.sampler_logprobs_N is None:
             return 1.0
-        trainer = self.logprobs_N.detach() if self.old_logprobs_N is None else self.old_logprobs_N
-        return (trainer - self.sampler_logprobs_N).exp().clamp(max=cap)
+        return (self.before_N - self.sampler_logprobs_N).exp().clamp(max=cap)
 
 
 @dataclass(frozen=True, slots=True)

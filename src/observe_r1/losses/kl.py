@@ -30,8 +30,7 @@ def take_kl_from_advantages(inputs: LossInputs, kl: KL) -> LossInputs:
     """KL as a cost inside the reward: a token answers for its own KL and all that comes after it,
     A_t - β·Σ_{s ≥ t} KL_s, measured on the weights the rollout was sampled with."""
     assert inputs.reference_N is not None  # asked for by whoever has one
-    sampled = inputs.logprobs_N if inputs.old_logprobs_N is None else inputs.old_logprobs_N
-    cost_N = kl_estimate(sampled.detach(), inputs.reference_N, kl.estimator)
+    cost_N = kl_estimate(inputs.before_N, inputs.reference_N, kl.estimator)
     up_to_end = sum_by_completion(cost_N, inputs.completion_N).cumsum(0)[inputs.completion_N]
     to_go_N = up_to_end - cost_N.cumsum(0) + cost_N
     return replace(inputs, advantages_N=inputs.advantages_N - kl.coefficient * to_go_N)

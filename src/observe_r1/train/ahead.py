@@ -83,7 +83,6 @@ class Ahead:
             {
                 "step": step,
                 "rounds": draw.rounds,
-                "is_exhausted": draw.is_exhausted,
                 "groups": [_to_json(group) for group in draw.weighted_P],
             }
             for step, draw in ((step, begun.result()) for step, begun in self._waiting)
@@ -94,7 +93,7 @@ class Ahead:
         for saved in state:
             draw = Draw(
                 weighted_P=[_from_json(group, samples) for group in saved["groups"]],
-                rounds=saved["rounds"], is_exhausted=saved["is_exhausted"],
+                rounds=saved["rounds"],
             )  # fmt: skip
             self._waiting.append((saved["step"], ready(draw)))
 

@@ -112,15 +112,12 @@ class Processes:
 
     def gather(self, mine: Sequence[T]) -> list[T]:
         """The inverse of ``share``: all items in their first order, on every process."""
-        parts = self._gather(list(mine), self._draws)
+        parts = self.gather_objects(list(mine), self._draws)
         total = sum(len(part) for part in parts)
         return [parts[i % self.count][i // self.count] for i in range(total)]
 
-    def gather_objects(self, mine: T) -> list[T]:
+    def gather_objects(self, mine: T, group: Any = None) -> list[T]:
         """Everyone's, by rank, on every process."""
-        return self._gather(mine)
-
-    def _gather(self, mine: T, group: Any = None) -> list[T]:
         if self.count == 1:
             return [mine]
         parts: list[Any] = [None] * self.count

@@ -18,8 +18,6 @@ class Draw:
     weighted_P: list[WeightedGroup] = field(default_factory=list)
     """All groups, rejected ones too, in the order drawn."""
     rounds: int = 0
-    is_exhausted: bool = False
-    """The curriculum has come to its end."""
 
     @property
     def scored_P(self) -> list[ScoredGroup]:
@@ -46,7 +44,6 @@ def draw_groups(
     while draw.num_admitted < wanted and draw.rounds <= max_redraws:
         samples_P = choose(wanted - draw.num_admitted)
         if not samples_P:
-            draw.is_exhausted = True
             break
         fresh_P = answer(samples_P, draw.rounds)
         observe(fresh_P)

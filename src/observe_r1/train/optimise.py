@@ -250,12 +250,7 @@ class Optimiser:
             return 0.0  # a dummy row: it moves nothing and says nothing
         outcome.add(dict(result.stats))
         if inputs.sampler_logprobs_N is not None:
-            trainer = (
-                inputs.logprobs_N.detach()
-                if inputs.old_logprobs_N is None
-                else inputs.old_logprobs_N
-            )
-            outcome.add(mismatch_stats(trainer, inputs.sampler_logprobs_N))
+            outcome.add(mismatch_stats(inputs.before_N, inputs.sampler_logprobs_N))
         return result.loss.detach().double()
 
     def _inputs(

@@ -28,14 +28,12 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def run(world: int, kind: str, case: str, out: Path) -> list[dict]:
+def start(world: int, kind: str, case: str, out: Path) -> list[subprocess.Popen[bytes]]:
     port = free_port()
-    started = [
+    return [
         subprocess.Popen([sys.executable, SCRIPT, str(rank), str(world), port, kind, case, out])
         for rank in range(world)
     ]
-    assert [process.wait(timeout=600) for process in started] == [0] * world
-    return torch.load(out, weights_only=True)
 
 
 def distance(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> float:
@@ -59,8 +57,13 @@ def test_rollouts_gathered_beside_an_update_do_not_meet_its_messages() -> None:
 def test_two_processes_equal_one(case: str, kind: str, tmp_path: Path) -> None:
     """With a frozen copy to look back to, with adapters switched off for that, with several
     updates of a rollout, with activations computed again."""
-    alone = run(1, "replicated", case, tmp_path / "alone")
-    together = run(2, kind, case, tmp_path / "together")
+    started = [
+        *start(1, "replicated", case, tmp_path / "alone"),
+        *start(2, kind, case, tmp_path / "together"),
+    ]
+    assert [process.wait(timeout=600) for process in started] == [0, 0, 0]
+    alone = torch.load(tmp_path / "alone", weights_only=True)
+    together = torch.load(tmp_path / "together", weights_only=True)
     assert any(one["norm"] > 0 for one in alone)
     share = 0.02 if case == "half" else 1e-5  # micro-batches of other rows round otherwise
     for one, two in zip(alone, together, strict=True):
