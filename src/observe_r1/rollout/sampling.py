@@ -34,6 +34,14 @@ def sample_seeds(names_P: Iterable[str], seed: int, step: int) -> Iterator[int]:
         seen[name] += 1
 
 
+def own_seed(seed: int, names_P: Sequence[str], rank: int) -> int:
+    """The seed of one of several processes that share a batch out. It is that of all, so that a
+    draw does not depend on their number, unless a name is there twice: two shares may then both
+    hold it as their first, and must not draw the same."""
+    repeats = len(set(names_P)) < len(names_P)
+    return stable_seed(seed, rank) if repeats and rank else seed
+
+
 def stable_seed(*parts: object) -> int:
     """The same 63 bits for the same parts, in every process and version of Python."""
     text = "\x1f".join(str(part) for part in parts)

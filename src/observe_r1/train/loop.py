@@ -15,7 +15,7 @@ from observe_r1.curriculum import Curriculum
 from observe_r1.policy.load import Policy
 from observe_r1.rewards import score_group
 from observe_r1.rollout.base import RolloutEngine
-from observe_r1.rollout.sampling import stable_seed
+from observe_r1.rollout.sampling import own_seed, stable_seed
 from observe_r1.train.ahead import Ahead
 from observe_r1.train.clock import Clock
 from observe_r1.train.distribute import Processes
@@ -92,7 +92,11 @@ def draw_step(stage: RLStage, parts: Parts, clock: Clock, step: int) -> Draw:
                 group_size=stage.group_size,
                 sampling=stage.sampling,
                 system_prompt=parts.system_prompt,
-                seed=stable_seed(stage.seed, round_number),
+                seed=own_seed(
+                    stable_seed(stage.seed, round_number),
+                    [s.id for s in samples_P],
+                    parts.processes.rank,
+                ),
                 step=step,
             )
         with clock.phase("score"):

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from observe_r1.config.rollout import Sampling
-from observe_r1.rollout.sampling import draw, end_flags, keep_likely, random_numbers, stable_seed
+from observe_r1.rollout.sampling import (
+    draw,
+    end_flags,
+    keep_likely,
+    own_seed,
+    random_numbers,
+    stable_seed,
+)
 
 PROBABILITIES = torch.tensor([[0.5, 0.25, 0.15, 0.1]])
 
@@ -41,6 +48,14 @@ def test_filters_keep_the_likely(settings, kept) -> None:
     assert (~found.isneginf()).nonzero()[:, 1].tolist() == kept
 
 
+def test_what_has_no_probability_is_not_drawn_where_sums_dip(monkeypatch) -> None:
+    """As they may when a GPU adds up in parallel: the second token's place is found, and it is
+    impossible."""
+    logprobs = torch.tensor([[0.3, 0.0, 0.7]]).log()
+    monkeypatch.setattr(torch, "searchsorted", lambda *_, **__: torch.tensor([[1]]))
+    assert draw(logprobs, torch.tensor([0.3]), Sampling()).tolist() == [2]
+
+
 def test_random_numbers_do_not_depend_on_the_rest_of_the_batch() -> None:
     settings = {"group_size": 3, "num_tokens": 5, "seed": 7, "step": 2}
     one = random_numbers(["a", "b"], **settings)
@@ -52,6 +67,19 @@ def test_random_numbers_do_not_depend_on_the_rest_of_the_batch() -> None:
 def test_a_sample_drawn_twice_gets_different_numbers() -> None:
     twice = random_numbers(["a", "a"], group_size=2, num_tokens=4, seed=0, step=0)
     assert not torch.equal(twice[0], twice[1])
+
+
+def test_a_name_in_the_shares_of_two_processes_is_drawn_with_two_dice() -> None:
+    once, twice = ["a", "b", "c", "d"], ["a", "a", "b", "c"]
+    assert {own_seed(7, once, rank) for rank in range(4)} == {7}
+    assert own_seed(7, twice, 0) == 7
+    assert len({own_seed(7, twice, rank) for rank in range(4)}) == 4
+    shares = [twice[rank::2] for rank in range(2)]  # a, b and a, c
+    first, second = (
+        random_numbers(share, group_size=2, num_tokens=4, seed=own_seed(7, twice, rank), step=1)[0]
+        for rank, share in enumerate(shares)
+    )
+    assert not torch.equal(first, second)
 
 
 def test_seeds_are_the_same_everywhere() -> None:
