@@ -84,6 +84,7 @@ def test_an_update_after_a_rollout_is_compiled_and_equals_one_as_written() -> No
     assert not counters["graph_break"]
 
 
+@pytest.mark.slow
 def test_mlps_that_are_computed_wider_are_compiled_too() -> None:
     from transformers import Qwen2_5_VLForConditionalGeneration
 

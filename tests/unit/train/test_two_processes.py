@@ -3,10 +3,12 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import two_processes
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -28,12 +30,21 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def start(world: int, kind: str, case: str, out: Path) -> list[subprocess.Popen[bytes]]:
+def start_two(kind: str, case: str, out: Path) -> list[subprocess.Popen[bytes]]:
     port = free_port()
     return [
-        subprocess.Popen([sys.executable, SCRIPT, str(rank), str(world), port, kind, case, out])
-        for rank in range(world)
+        subprocess.Popen([sys.executable, SCRIPT, str(rank), "2", port, kind, case, out])
+        for rank in range(2)
     ]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the two have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def distance(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> float:
@@ -54,14 +65,12 @@ def test_rollouts_gathered_beside_an_update_do_not_meet_its_messages() -> None:
 
 
 @pytest.mark.parametrize(("case", "kind"), CASES)
-def test_two_processes_equal_one(case: str, kind: str, tmp_path: Path) -> None:
+def test_two_processes_equal_one(case: str, kind: str, tmp_path: Path, one_thread: None) -> None:
     """With a frozen copy to look back to, with adapters switched off for that, with several
     updates of a rollout, with activations computed again."""
-    started = [
-        *start(1, "replicated", case, tmp_path / "alone"),
-        *start(2, kind, case, tmp_path / "together"),
-    ]
-    assert [process.wait(timeout=600) for process in started] == [0, 0, 0]
+    started = start_two(kind, case, tmp_path / "together")
+    two_processes.main(0, 1, "", "replicated", case, str(tmp_path / "alone"))
+    assert [process.wait(timeout=600) for process in started] == [0, 0]
     alone = torch.load(tmp_path / "alone", weights_only=True)
     together = torch.load(tmp_path / "together", weights_only=True)
     assert any(one["norm"] > 0 for one in alone)
