@@ -46,16 +46,22 @@ class PromptLengths:
         text = self.processor.apply_chat_template(
             chat_messages(sample, system_prompt), add_generation_prompt=True, tokenize=False
         )
-        pictures = sum(self._of_size(*picture_size(data, sample.id)) for data in sample.images)
+        counts = [self._of_size(*picture_size(data, sample.id)) for data in sample.images]
+        if None in counts:
+            return None
+        pictures = sum(filter(None, counts))
         num_bytes = len(text.encode()) + 1  # and a first token
         if num_bytes + pictures <= enough:
             return Length(num_bytes + pictures, pictures)
         return Length(len(self.tokenizer(text)["input_ids"]) + pictures, pictures)
 
-    def _picture_tokens(self, width: int, height: int) -> int:
+    def _picture_tokens(self, width: int, height: int) -> int | None:
         assert self._count_pictures is not None
-        counted = self._count_pictures(image_sizes=[(height, width)])
-        return int(counted["num_image_tokens"][0]) + AROUND
+        try:
+            counted = self._count_pictures(image_sizes=[(height, width)])
+            return int(counted["num_image_tokens"][0]) + AROUND
+        except Exception:  # a family's own code, for servers, which it may not keep up
+            return None
 
 
 def picture_size(data: bytes, sample_id: str) -> tuple[int, int]:

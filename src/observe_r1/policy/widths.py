@@ -11,14 +11,18 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
+from observe_r1.policy.family import language_model
+
 MULTIPLE = 8
 PARTS = ("gate_proj", "up_proj", "down_proj", "act_fn")
 
 
 def pad_widths(model: nn.Module) -> None:
-    """In place, where an MLP is gated and its width no multiple of eight."""
+    """In place, where an MLP is gated and its width no multiple of eight. Not in the language
+    model, whose layers adapters may wrap."""
+    language = set(language_model(model).modules())
     for module in list(model.modules()):
-        if is_odd(module):
+        if module not in language and is_odd(module):
             kind = type(module)
             module.__class__ = type(f"Wider{kind.__name__}", (_Wider, kind), {})
 

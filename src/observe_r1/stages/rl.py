@@ -202,6 +202,11 @@ def _restore(parts: Parts, checkpoint: Path | None, samples: Sequence[Sample]) -
         parts.recorder.rewind({})
         return TrainState()
     values: dict[str, Any] = read_state(checkpoint)
+    if "optimiser" not in values:
+        raise RunError(
+            f"{checkpoint} was written by an earlier version of observe-r1. Go on with that "
+            "version, or start a new run with the checkpoint as its model."
+        )
     parts.recorder.rewind(values["sizes"])
     parts.curriculum.load_state_dict(values["curriculum"])
     parts.optimiser.load_state_dict(values["optimiser"])

@@ -182,7 +182,9 @@ class Optimiser:
             for _ in range(moments + pair.is_copied)  # and the sum of gradients so far
         ]
         prompts = [*map(self._encode, self.hardest), *(row.row.prompt for row in rows)]
-        hardest = {max(prompts, key=by) for by in (lambda p: p.length, lambda p: p.num_visual)}
+        hardest = [max(prompts, key=by) for by in (lambda p: p.length, lambda p: p.num_visual)]
+        if not self.processes.sharded:  # or processes would make unequal numbers of passes
+            hardest = list(dict.fromkeys(hardest))
         size = max(len(row.row.lengths_G) for row in rows)
         none = Denominators(num_tokens=1, num_completions=1, max_new_tokens=1)
         notes: list[str] = []

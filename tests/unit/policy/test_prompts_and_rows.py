@@ -185,6 +185,13 @@ def test_no_prompt_is_longer_than_it_is_said_to_be(policy, size) -> None:
         assert 0 <= most.tokens - policy.encode(asked, "look").length <= 20 * images
 
 
+def test_a_family_whose_own_count_fails_does_not_say(policy, monkeypatch) -> None:
+    lengths = PromptLengths(policy.processor)
+    monkeypatch.setattr(lengths, "_count_pictures", lambda image_sizes: {}["num_image_tokens"])
+    assert lengths.at_most(fakes.sample(images=1), "look") is None
+    assert lengths.at_most(fakes.sample(images=0), "look") is not None
+
+
 def test_parts_of_a_model_are_told_by_name() -> None:
     assert part_of("model.visual.blocks.0.attn.qkv.weight") == "vision"
     assert part_of("model.visual.merger.mlp.0.weight") == "aligner"
